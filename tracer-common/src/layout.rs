@@ -1,0 +1,116 @@
+//! Where the running kernel keeps what the programs read; filled from BTF at load time.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The value of a field that the running kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+macro_rules! layout {
+    ($($field:ident: $meaning:literal, $structure:literal $path:literal;)+) => {
+        /// Byte offsets inside kernel structures, [`ABSENT`] where there is no such member.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        #[repr(C)]
+        pub struct Offsets {
+            $(#[doc = $meaning] pub $field: u32,)+
+        }
+
+        impl Offsets {
+            /// Nothing is known.
+            pub const ABSENT: Self = Self { $($field: ABSENT,)+ };
+
+            /// Field by field: its name here, and the structure and member it is looked up as.
+            pub const MEMBERS: &[(&str, &str, &str)] = &[$((stringify!($field), $structure, $path),)+];
+
+            /// Fills every field with what `look_up(structure, member)` answers.
+            pub fn resolve(mut look_up: impl FnMut(&'static str, &'static str) -> Option<u32>) -> Self {
+                Self { $($field: look_up($structure, $path).unwrap_or(ABSENT),)+ }
+            }
+        }
+    };
+}
+
+layout! {
+    family: "Address family.", "sock" "__sk_common.skc_family";
+    state: "TCP state.", "sock" "__sk_common.skc_state";
+    daddr: "IPv4 destination.", "sock" "__sk_common.skc_daddr";
+    saddr: "IPv4 source.", "sock" "__sk_common.skc_rcv_saddr";
+    v6_daddr: "IPv6 destination.", "sock" "__sk_common.skc_v6_daddr";
+    v6_saddr: "IPv6 source.", "sock" "__sk_common.skc_v6_rcv_saddr";
+    dport: "Destination port, network order.", "sock" "__sk_common.skc_dport";
+    num: "Local port, host order; 0 after inet_put_port().", "sock" "__sk_common.skc_num";
+    cookie: "Socket cookie.", "sock" "__sk_common.skc_cookie";
+    flags: "`enum sock_flags` bits.", "sock" "__sk_common.skc_flags";
+    net: "Network namespace.", "sock" "__sk_common.skc_net.net";
+    net_inum: "Inode number of a network namespace.", "net" "ns.inum";
+    net_fin_timeout: "`tcp_fin_timeout` in jiffies.", "net" "ipv4.sysctl_tcp_fin_timeout";
+    err: "Pending error.", "sock" "sk_err";
+    err_soft: "Soft error.", "sock" "sk_err_soft";
+    socket: "`struct socket` of the process side.", "sock" "sk_socket";
+    lock_owned: "Socket lock.", "sock" "sk_lock.owned";
+    shutdown: "Closed directions.", "sock" "sk_shutdown";
+    lingertime: "`SO_LINGER` time in jiffies.", "sock" "sk_lingertime";
+    ack_backlog: "Accept queue length.", "sock" "sk_ack_backlog";
+    max_ack_backlog: "Accept queue limit.", "sock" "sk_max_ack_backlog";
+    uid: "Owner's user id.", "sock" "sk_uid";
+    sport: "Local port, network order; kept after inet_put_port().", "inet_sock" "inet_sport";
+    retransmits: "Unanswered retransmissions.", "inet_connection_sock" "icsk_retransmits";
+    probes_out: "Unanswered probes.", "inet_connection_sock" "icsk_probes_out";
+    rcv_nxt: "Next expected.", "tcp_sock" "rcv_nxt";
+    copied_seq: "Next to be read.", "tcp_sock" "copied_seq";
+    snd_nxt: "Next to be sent.", "tcp_sock" "snd_nxt";
+    snd_una: "Oldest unacknowledged.", "tcp_sock" "snd_una";
+    write_seq: "Next to be written.", "tcp_sock" "write_seq";
+    snd_wnd: "Peer's window.", "tcp_sock" "snd_wnd";
+    bytes_received: "Bytes received.", "tcp_sock" "bytes_received";
+    bytes_acked: "Bytes acknowledged.", "tcp_sock" "bytes_acked";
+    total_retrans: "Retransmissions.", "tcp_sock" "total_retrans";
+    srtt: "Smoothed round-trip time.", "tcp_sock" "srtt_us";
+    linger2: "`TCP_LINGER2`.", "tcp_sock" "linger2";
+    fastopen_rsk: "Fast Open request.", "tcp_sock" "fastopen_rsk";
+    is_mptcp: "MPTCP subflow.", "tcp_sock" "is_mptcp";
+    tw_substate: "Sub-state of a TIME_WAIT remainder.", "inet_timewait_sock" "tw_substate";
+    tw_sport: "Local port of a TIME_WAIT remainder.", "inet_timewait_sock" "tw_sport";
+    socket_sk: "`struct sock` of a `struct socket`.", "socket" "sk";
+    skb_head: "Start of a packet buffer.", "sk_buff" "head";
+    skb_transport: "Transport header in it.", "sk_buff" "transport_header";
+    skb_network: "Network header in it.", "sk_buff" "network_header";
+    skb_protocol: "Ethernet type.", "sk_buff" "protocol";
+    skb_len: "Length from `data` on.", "sk_buff" "len";
+    skb_data: "Start of the payload.", "sk_buff" "data";
+    skb_dev: "Device it came by.", "sk_buff" "dev";
+    dev_net: "A device's network namespace.", "net_device" "nd_net.net";
+    task_flags: "`PF_*` bits.", "task_struct" "flags";
+    task_exit_code: "Exit code.", "task_struct" "exit_code";
+    task_tgid: "Process.", "task_struct" "tgid";
+    task_comm: "Name.", "task_struct" "comm";
+}
+
+/// Numbers of kernel enumerators and bits; [`ABSENT`] where the running kernel has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Numbers {
+    /// Bit of `SOCK_DEAD`.
+    pub sock_dead: u32,
+    /// Bit of `SOCK_DONE`.
+    pub sock_done: u32,
+    /// Bit of `SOCK_KEEPOPEN`.
+    pub sock_keepopen: u32,
+    /// Bit of `SOCK_LINGER`.
+    pub sock_linger: u32,
+    /// Bit of `is_mptcp` inside its byte.
+    pub mptcp_bit: u32,
+    /// Argument of `tcp_send_reset` that is the reason.
+    pub reset_reason_argument: u32,
+}
+
+impl Numbers {
+    /// Nothing is known.
+    pub const ABSENT: Self = Self {
+        sock_dead: ABSENT,
+        sock_done: ABSENT,
+        sock_keepopen: ABSENT,
+        sock_linger: ABSENT,
+        mptcp_bit: ABSENT,
+        reset_reason_argument: ABSENT,
+    };
+}

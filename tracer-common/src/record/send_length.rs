@@ -1,0 +1,23 @@
+//! `sock:sock_send_length`
+
+use super::{
+    Header,
+    socket::{Past, Socket},
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A send call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SendLength {
+    /// How every record begins; always in process context.
+    pub header: Header,
+    /// The socket.
+    pub socket: Socket,
+    /// Its past.
+    pub past: Past,
+    /// What the call returns: minus an errno.
+    pub result: i32,
+    /// The call's `MSG_*` flags.
+    pub flags: i32,
+}

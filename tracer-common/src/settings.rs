@@ -1,0 +1,82 @@
+//! What user space asks of the kernel programs; fixed while they are loaded.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The most ranges, networks or namespaces one filter holds.
+pub const FILTER_ENTRIES: usize = 16;
+
+/// A range of ports, both ends included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct PortRange {
+    /// The first port.
+    pub first: u16,
+    /// The last port.
+    pub last: u16,
+}
+
+/// Addresses with a common prefix; IPv4 as `::ffff:a.b.c.d`, in network order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Network {
+    /// The prefix.
+    pub address: [u64; 2],
+    /// One bits where the prefix counts.
+    pub mask: [u64; 2],
+}
+
+/// [`Settings::families`]: IPv4, mapped addresses included.
+pub const IPV4: u32 = 1;
+/// [`Settings::families`]: IPv6.
+pub const IPV6: u32 = 2;
+
+/// The settings. A count of 0 means that its filter is off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Settings {
+    /// Networks of which one must hold either end.
+    pub networks: [Network; FILTER_ENTRIES],
+    /// Ranges for the port of either end.
+    pub ports: [PortRange; FILTER_ENTRIES],
+    /// Ranges for the local port.
+    pub local_ports: [PortRange; FILTER_ENTRIES],
+    /// Ranges for the remote port.
+    pub remote_ports: [PortRange; FILTER_ENTRIES],
+    /// Inode numbers of network namespaces.
+    pub namespaces: [u32; FILTER_ENTRIES],
+    /// How many networks count.
+    pub network_count: u32,
+    /// How many port ranges count.
+    pub port_count: u32,
+    /// How many local port ranges count.
+    pub local_port_count: u32,
+    /// How many remote port ranges count.
+    pub remote_port_count: u32,
+    /// How many namespaces count.
+    pub namespace_count: u32,
+    /// [`IPV4`], [`IPV6`], both bits or 0 for any.
+    pub families: u32,
+    /// 1: every state change travels (`--events`), not only those a pattern needs.
+    pub every_event: u32,
+    /// Always zero.
+    pub reserved: u32,
+}
+
+impl Settings {
+    /// No filter, and only what patterns need.
+    pub const NONE: Self = Self {
+        networks: [Network { address: [0; 2], mask: [0; 2] }; FILTER_ENTRIES],
+        ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
+        local_ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
+        remote_ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
+        namespaces: [0; FILTER_ENTRIES],
+        network_count: 0,
+        port_count: 0,
+        local_port_count: 0,
+        remote_port_count: 0,
+        namespace_count: 0,
+        families: 0,
+        every_event: 0,
+        reserved: 0,
+    };
+}

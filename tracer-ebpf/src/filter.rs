@@ -1,0 +1,85 @@
+//! Is this connection asked for? Filters that are off cost nothing: the verifier removes them.
+
+use crate::kernel::setting;
+use tracer_common::{
+    record::socket::{MAPPED_HIGH, MAPPED_LOW, Tuple},
+    settings::{FILTER_ENTRIES, IPV4, IPV6, Network, PortRange},
+};
+
+/// Whether the filters let a connection pass. A local port of 0 is not yet decided and passes.
+#[inline(always)]
+pub(crate) fn wants(tuple: *const Tuple) -> bool {
+    // SAFETY: the caller passes a filled tuple of its own.
+    let tuple = unsafe { &*tuple };
+    wants_ports(tuple.local_port, tuple.remote_port)
+        && wants_namespace(tuple.netns)
+        && wants_family(tuple)
+        && wants_address(tuple)
+}
+
+#[inline(always)]
+fn wants_ports(local: u16, remote: u16) -> bool {
+    let undecided = local == 0;
+    let either = setting!(port_count) == 0
+        || undecided
+        || port_in(local, setting!(port_count), |i| setting!(ports[i]))
+        || port_in(remote, setting!(port_count), |i| setting!(ports[i]));
+    let here = setting!(local_port_count) == 0
+        || undecided
+        || port_in(local, setting!(local_port_count), |i| setting!(local_ports[i]));
+    let there = setting!(remote_port_count) == 0
+        || port_in(remote, setting!(remote_port_count), |i| setting!(remote_ports[i]));
+    either && here && there
+}
+
+#[inline(always)]
+fn port_in(port: u16, count: u32, range: impl Fn(usize) -> PortRange) -> bool {
+    any_of(count, |i| {
+        let range = range(i);
+        range.first <= port && port <= range.last
+    })
+}
+
+/// Whether one of the first `count` entries of a filter holds.
+#[inline(always)]
+fn any_of(count: u32, holds: impl Fn(usize) -> bool) -> bool {
+    for i in 0..FILTER_ENTRIES {
+        if i >= count as usize {
+            break;
+        }
+        if holds(i) {
+            return true;
+        }
+    }
+    false
+}
+
+#[inline(always)]
+fn wants_namespace(netns: u32) -> bool {
+    let count = setting!(namespace_count);
+    count == 0 || any_of(count, |i| setting!(namespaces[i]) == netns)
+}
+
+#[inline(always)]
+fn wants_family(tuple: &Tuple) -> bool {
+    let families = setting!(families);
+    families == 0 || {
+        let mapped = tuple.remote[0] == MAPPED_HIGH && tuple.remote[1] as u32 == MAPPED_LOW;
+        families & if mapped { IPV4 } else { IPV6 } != 0
+    }
+}
+
+#[inline(always)]
+fn wants_address(tuple: &Tuple) -> bool {
+    let count = setting!(network_count);
+    count == 0
+        || any_of(count, |i| {
+            let network: Network = setting!(networks[i]);
+            within(tuple.local, &network) || within(tuple.remote, &network)
+        })
+}
+
+#[inline(always)]
+fn within(address: [u64; 2], network: &Network) -> bool {
+    address[0] & network.mask[0] == network.address[0] && address[1] & network.mask[1] == network.address[1]
+}

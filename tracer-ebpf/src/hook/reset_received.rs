@@ -1,0 +1,29 @@
+//! `tcp:tcp_receive_reset(struct sock *sk)`
+//!
+//! The first line of `tcp_reset()`: for every valid RST, and for data that meets a socket shut down for
+//! receiving. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L4493-L4531>
+
+use super::wanted;
+use crate::{
+    emit::{self, Urgency},
+    past,
+    sock::Common,
+};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use core::ptr::addr_of_mut;
+use tracer_common::record::{Kind, reset_received::ResetReceived};
+
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub(crate) fn reset_received(ctx: BtfTracePointContext) -> i32 {
+    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return 0 };
+    if wanted(tcp) {
+        emit::send::<ResetReceived>(Kind::ResetReceived, emit::now(), Urgency::Now, |record| {
+            // SAFETY: the record is reserved and ours.
+            unsafe {
+                let (socket, past) = (addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
+                emit::socket(tcp, past::get(tcp), socket, past);
+            }
+        });
+    }
+    0
+}

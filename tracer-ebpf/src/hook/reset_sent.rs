@@ -1,0 +1,156 @@
+//! `tcp:tcp_send_reset(const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason])`
+//!
+//! `sk` is NULL, a TIME_WAIT remainder, a listener or a full socket; `skb` is NULL when the reset answers no
+//! segment. <https://github.com/torvalds/linux/blob/v6.12/include/trace/events/tcp.h#L93-L155>
+
+use crate::{
+    counter::count,
+    emit::{self, Urgency},
+    filter,
+    kernel::{number, offset},
+    packet, past,
+    sock::{self, Common, Tcp},
+};
+use aya_ebpf::{
+    btf_maps::PerCpuArray,
+    helpers::generated::bpf_probe_read_kernel,
+    macros::{btf_map, btf_tracepoint},
+    programs::BtfTracePointContext,
+};
+use core::ptr::{self, addr_of_mut};
+use tracer_common::{
+    State::TimeWait,
+    counter::Counter,
+    layout::ABSENT,
+    record::{
+        Kind,
+        reset_sent::{REASON_ABSENT, ResetSent, Segment},
+        socket::{Socket, Tuple},
+    },
+};
+
+/// Resets without a socket that one CPU tells in a second.
+const FLOOD_LIMIT: u64 = 1_000;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// The second that runs on this CPU, and the resets told in it.
+#[btf_map]
+static FLOOD: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
+
+/// Where a reset comes from.
+enum Origin {
+    /// A full socket.
+    Full(Tcp),
+    /// The remainder of a socket in TIME_WAIT, or of an orphan in FIN_WAIT2.
+    Remainder(Common),
+    /// No connection of this host.
+    Nothing,
+}
+
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub(crate) fn reset_sent(ctx: BtfTracePointContext) -> i32 {
+    count(Counter::Seen);
+    let sk = Common(ctx.arg(0));
+    let skb: *const u8 = ctx.arg(1);
+    let reason = if number!(reset_reason_argument) == ABSENT { REASON_ABSENT } else { ctx.arg::<u32>(2) as i32 };
+    let origin = if sk.0.is_null() {
+        Origin::Nothing
+    } else if sock::is(sk.state(), TimeWait) {
+        Origin::Remainder(sk)
+    } else {
+        sk.tcp().map_or(Origin::Nothing, Origin::Full)
+    };
+    let mut segment = Segment::default();
+    if !skb.is_null() {
+        packet::read(skb, &raw mut segment);
+    }
+    if wants(&origin, &segment) {
+        tell(&origin, &segment, !skb.is_null(), reason);
+    }
+    0
+}
+
+#[inline(always)]
+fn wants(origin: &Origin, segment: &Segment) -> bool {
+    let mut tuple = segment.tuple;
+    if let Origin::Full(tcp) = origin {
+        // A listener answers for a connection it does not know: the segment names it.
+        if segment.tuple.remote_port == 0 {
+            tcp.tuple(&raw mut tuple);
+        }
+    }
+    let wanted = filter::wants(&raw const tuple);
+    if !wanted {
+        count(Counter::Filtered);
+    }
+    wanted
+}
+
+#[inline(always)]
+fn tell(origin: &Origin, segment: &Segment, passive: bool, reason: i32) {
+    let now = emit::now();
+    let urgency = match origin {
+        Origin::Nothing if flooded(now) => {
+            count(Counter::ResetFlood);
+            return;
+        }
+        Origin::Nothing => Urgency::Batch,
+        _ => Urgency::Now,
+    };
+    emit::send::<ResetSent>(Kind::ResetSent, now, urgency, |record| {
+        // SAFETY: the record is reserved and ours.
+        unsafe {
+            let (socket, past) = (addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
+            let mut substate = 0;
+            match *origin {
+                Origin::Full(tcp) => emit::socket(tcp, past::get(tcp), socket, past),
+                Origin::Remainder(sk) => {
+                    sock::fill_none(socket);
+                    past::copy(ptr::null(), past);
+                    substate = remainder(sk, &segment.tuple, socket);
+                }
+                Origin::Nothing => {
+                    sock::fill_none(socket);
+                    past::copy(ptr::null(), past);
+                }
+            }
+            addr_of_mut!((*record).segment).write(*segment);
+            addr_of_mut!((*record).reason).write(reason);
+            addr_of_mut!((*record).substate).write(substate);
+            addr_of_mut!((*record).passive).write(u8::from(passive));
+            addr_of_mut!((*record).reserved).write([0; 2]);
+        }
+    });
+}
+
+/// Writes what a TIME_WAIT remainder still knows; its sub-state.
+///
+/// It inherits the cookie of the socket it was. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/inet_timewait_sock.c#L213>
+#[inline(always)]
+fn remainder(sk: Common, tuple: &Tuple, socket: *mut Socket) -> u8 {
+    let mut substate = 0u8;
+    // SAFETY: reads one byte of the remainder, checked by the helper; `socket` is ours.
+    unsafe {
+        let from = sk.0.add(offset!(tw_substate) as usize);
+        if bpf_probe_read_kernel((&raw mut substate).cast(), 1, from.cast()) != 0 {
+            substate = 0;
+        }
+        addr_of_mut!((*socket).cookie).write(sk.known_cookie());
+        addr_of_mut!((*socket).tuple).write(*tuple);
+        addr_of_mut!((*socket).tuple.netns).write(sk.netns());
+        addr_of_mut!((*socket).state).write(TimeWait.number());
+    }
+    substate
+}
+
+#[inline(always)]
+fn flooded(now: u64) -> bool {
+    let Some(window) = FLOOD.get_ptr_mut(0) else { return false };
+    // SAFETY: a live cell of this CPU.
+    let window = unsafe { &mut *window };
+    if now.wrapping_sub(window[0]) >= SECOND_NS {
+        *window = [now, 0];
+    }
+    window[1] += 1;
+    window[1] > FLOOD_LIMIT
+}

@@ -1,0 +1,20 @@
+//! `sock:sock_send_length(struct sock *sk, int ret, int flags)`
+//!
+//! What every send path returns, in process context; io_uring and splice included.
+//! <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L716-L740>
+
+use super::length::{failed, learn_owner, send_failure};
+use crate::sock::Common;
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use tracer_common::record::{Kind, send_length::SendLength};
+
+#[btf_tracepoint(function = "sock_send_length")]
+pub(crate) fn send_length(ctx: BtfTracePointContext) -> i32 {
+    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return 0 };
+    let past = learn_owner(tcp);
+    let (result, flags) = (ctx.arg::<u32>(1) as i32, ctx.arg::<u32>(2) as i32);
+    if failed(result) {
+        send_failure!(tcp, past, result, flags, SendLength, Kind::SendLength);
+    }
+    0
+}

@@ -1,0 +1,130 @@
+//! `sock:inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
+//!
+//! Fires before the store: `sk_state` is still the old one, `sk_err` is already set.
+//! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/af_inet.c#L1339-L1352>
+
+use super::wanted;
+use crate::{
+    counter::count,
+    emit::{self, Urgency},
+    kernel::setting,
+    past,
+    retry,
+    sock::{Common, Tcp, is},
+};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use core::ptr::addr_of_mut;
+use tracer_common::{
+    State::{Close, CloseWait, Established, FinWait1, FinWait2, LastAck, Listen, SynRecv, SynSent},
+    counter::Counter,
+    record::{
+        Kind,
+        socket::{INCOMING, OUTGOING, OWNER_CLOSE, OWNER_CONNECT, OWNER_LISTEN, Past},
+        state_change::StateChange,
+    },
+};
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn state_change(ctx: BtfTracePointContext) -> i32 {
+    let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
+    if old == new {
+        return 0; // a second close(), `ss -K` of a listener
+    }
+    if let Some(tcp) = Common(ctx.arg(0)).tcp() {
+        if wanted(tcp) {
+            change(tcp, old, new);
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn change(tcp: Tcp, old: u8, new: u8) {
+    let now = emit::now();
+    let kept = keep(tcp, old, new, now);
+    match needed(tcp, old, new, kept, now) {
+        Some(urgency) => emit::send::<StateChange>(Kind::StateChange, now, urgency, |record| {
+            // SAFETY: the record is reserved and ours.
+            unsafe {
+                emit::socket(tcp, kept, addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
+                addr_of_mut!((*record).old).write(old);
+                addr_of_mut!((*record).new).write(new);
+                addr_of_mut!((*record).reserved).write([0; 6]);
+            }
+        }),
+        None => count(Counter::Unneeded),
+    }
+}
+
+/// Brings the socket's past up to date.
+#[inline(always)]
+fn keep(tcp: Tcp, old: u8, new: u8, now: u64) -> *mut Past {
+    if is(new, SynSent) || is(new, Listen) || (is(old, SynRecv) && is(new, Established)) {
+        let past = past::get_or_begin(tcp, now);
+        if !past.is_null() {
+            begin(past, new, now);
+        }
+        return past;
+    }
+    let past = past::get(tcp);
+    if past.is_null() {
+        return past;
+    }
+    // SAFETY: a live value, checked above.
+    unsafe {
+        if is(new, Established) {
+            (*past).established_ns = now;
+        } else if is(new, CloseWait) {
+            (*past).fin_received_ns = now;
+        } else if (is(new, FinWait1) || is(new, LastAck)) && tcp.owned() {
+            past::note_close(past, OWNER_CLOSE);
+            (*past).fin_sent_ns = now;
+        } else if is(new, Close) && tcp.owned() && tcp.err() == 0 {
+            past::note_close(past, OWNER_CLOSE); // an abort; with an error pending an administrator's
+        }
+    }
+    past
+}
+
+#[inline(always)]
+fn begin(past: *mut Past, new: u8, now: u64) {
+    // SAFETY: a live value, checked by the caller.
+    unsafe {
+        // A socket that connects again after a failure begins anew.
+        (*past).born_ns = now;
+        (*past).fin_sent_ns = 0;
+        (*past).fin_received_ns = 0;
+        (*past).eof_read_ns = 0;
+        if is(new, SynSent) {
+            (*past).established_ns = 0;
+            (*past).flags = OUTGOING;
+            past::note_owner(past, OWNER_CONNECT);
+        } else if is(new, Listen) {
+            (*past).flags = 0;
+            past::note_owner(past, OWNER_LISTEN);
+        } else {
+            (*past).established_ns = now;
+            (*past).flags = INCOMING;
+        }
+    }
+}
+
+/// Whether a pattern or a flag needs this change, and how soon.
+///
+/// An orderly connection tells three changes, both ends together: into CLOSE_WAIT and out of it at the end that
+/// closes second, FIN_WAIT2 to CLOSE (parked as a TIME_WAIT remainder) at the end that closes first.
+#[inline(always)]
+fn needed(tcp: Tcp, old: u8, new: u8, kept: *mut Past, now: u64) -> Option<Urgency> {
+    if is(new, Close) && tcp.err() != 0 {
+        retry::note_failure(tcp, kept, old, now);
+        return Some(Urgency::Now);
+    }
+    let needed = setting!(every_event) != 0
+        || is(new, CloseWait)
+        || is(old, CloseWait)
+        || is(new, Listen)
+        || (is(old, Listen) && is(new, Close))
+        || (is(old, FinWait2) && is(new, Close) && tcp.dead() && !tcp.done())
+        || (is(old, SynSent) && is(new, Established) && retry::succeeded(tcp, kept, now));
+    needed.then_some(Urgency::Batch)
+}

@@ -1,0 +1,70 @@
+//! Loads of kernel memory at offsets that user space resolved from BTF.
+//!
+//! The statics here are read-only once the programs are loaded, so the verifier knows their values: it folds
+//! the offsets and removes what a constant makes unreachable.
+
+use core::ptr;
+use tracer_common::{
+    layout::{ABSENT, Numbers, Offsets},
+    settings::Settings,
+};
+
+/// Where the running kernel keeps things.
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = Offsets::ABSENT;
+
+/// What the running kernel calls things.
+#[unsafe(no_mangle)]
+static NUMBERS: Numbers = Numbers::ABSENT;
+
+/// What the user asked for.
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings::NONE;
+
+macro_rules! global {
+    ($name:ident, $static:ident, $type:ty) => {
+        #[doc = concat!("One value of `", stringify!($static), "` as the loader set it.")]
+        #[inline(always)]
+        pub(crate) fn $name<T: Copy>(select: impl FnOnce(&'static $type) -> *const T) -> T {
+            // SAFETY: `select` points into the static; volatile because the loader changes it after the build.
+            unsafe { ptr::read_volatile(select(&$static)) }
+        }
+    };
+}
+
+global!(offset_at, OFFSETS, Offsets);
+global!(number_at, NUMBERS, Numbers);
+global!(setting_at, SETTINGS, Settings);
+
+/// The byte offset of a member, by its name in [`Offsets`].
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::kernel::offset_at(|all| &raw const all.$field)
+    };
+}
+
+/// A kernel number, by its name in [`Numbers`].
+macro_rules! number {
+    ($field:ident) => {
+        $crate::kernel::number_at(|all| &raw const all.$field)
+    };
+}
+
+/// A setting, by its name in [`Settings`].
+macro_rules! setting {
+    ($($field:tt)+) => {
+        $crate::kernel::setting_at(|all| &raw const all.$($field)+)
+    };
+}
+
+pub(crate) use {number, offset, setting};
+
+/// Reads a member through a pointer whose type the verifier knows; `T::default()` where the kernel has none.
+#[inline(always)]
+pub(crate) fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T {
+    if offset == ABSENT {
+        return T::default();
+    }
+    // SAFETY: the verifier checks the member against BTF; a fault in such a load reads as zero.
+    unsafe { ptr::read_volatile(base.add(offset as usize).cast()) }
+}

@@ -1,0 +1,26 @@
+//! The kernel programs of tcptrace: one hook a file, named as its record in `tracer-common` is.
+#![no_std]
+#![no_main]
+
+mod counter;
+mod emit;
+mod filter;
+mod hook;
+mod kernel;
+mod packet;
+mod past;
+mod retry;
+mod sock;
+mod task;
+
+/// Helpers such as `bpf_probe_read_kernel` are open to programs of GPL-compatible licences only.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // SAFETY: the verifier refuses any program that can get here.
+    unsafe { core::hint::unreachable_unchecked() }
+}

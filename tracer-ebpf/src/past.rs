@@ -1,0 +1,98 @@
+//! What is kept beside each socket: its owner and the times of its life.
+
+use crate::{
+    counter::count_loss,
+    sock::Tcp,
+    task::{self, Current},
+};
+use aya_ebpf::{
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    btf_maps::SkStorage,
+    helpers::generated::{bpf_get_current_comm, bpf_sk_storage_get},
+    macros::btf_map,
+};
+use core::ptr::{self, addr_of_mut};
+use tracer_common::{
+    counter::Counter,
+    record::socket::{CLOSED_BY_EXIT, Past},
+};
+
+#[btf_map]
+static PAST: SkStorage<Past> = SkStorage::new();
+
+const NOTHING: Past = Past {
+    born_ns: 0,
+    established_ns: 0,
+    fin_sent_ns: 0,
+    fin_received_ns: 0,
+    eof_read_ns: 0,
+    owner: 0,
+    exit_code: 0,
+    comm: [0; 16],
+    source: 0,
+    flags: 0,
+    reserved: [0; 6],
+};
+
+/// The socket's past, NULL when nothing is kept.
+#[inline(always)]
+pub(crate) fn get(tcp: Tcp) -> *mut Past {
+    look_up(tcp, 0)
+}
+
+/// The socket's past, begun now when there is none; NULL when the kernel has no memory, which is counted.
+///
+/// The cookie is generated here too: the TIME_WAIT remainder inherits what the socket has when it is parked, before
+/// the change of state is told. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_minisocks.c#L290-L395>
+#[inline(always)]
+pub(crate) fn get_or_begin(tcp: Tcp, now: u64) -> *mut Past {
+    let past = look_up(tcp, BPF_SK_STORAGE_GET_F_CREATE.into());
+    if past.is_null() {
+        count_loss(Counter::NoStorage, now);
+    }
+    tcp.common().cookie();
+    past
+}
+
+#[inline(always)]
+fn look_up(tcp: Tcp, flags: u64) -> *mut Past {
+    let map = ptr::addr_of!(PAST).cast_mut().cast();
+    // SAFETY: the map is live, the socket a full one; the new value is all zero.
+    unsafe { bpf_sk_storage_get(map, tcp.as_ptr().cast_mut().cast(), ptr::null_mut(), flags) }.cast()
+}
+
+/// Copies a past into a record; NULL becomes "nothing known".
+#[inline(always)]
+pub(crate) fn copy(from: *const Past, to: *mut Past) {
+    // SAFETY: `to` lies in a record that the caller owns; `from` is NULL or a live value.
+    unsafe { to.write(if from.is_null() { NOTHING } else { *from }) }
+}
+
+/// Notes that the running process owns the socket; kernel threads own none.
+#[inline(always)]
+pub(crate) fn note_owner(past: *mut Past, source: u8) {
+    let (pid, _) = task::ids();
+    // SAFETY: `past` is a live value, checked by the caller; the helper fills 16 bytes of it.
+    unsafe {
+        if (*past).owner == pid || Current::get().kernel_thread() {
+            return;
+        }
+        (*past).owner = pid;
+        (*past).source = source;
+        bpf_get_current_comm(addr_of_mut!((*past).comm).cast(), 16);
+    }
+}
+
+/// Notes that the running process closed the socket, and whether it did so by dying.
+#[inline(always)]
+pub(crate) fn note_close(past: *mut Past, source: u8) {
+    note_owner(past, source);
+    let task = Current::get();
+    // SAFETY: as above.
+    unsafe {
+        if task.exiting() {
+            (*past).flags |= CLOSED_BY_EXIT;
+            (*past).exit_code = task.exit_code();
+        }
+    }
+}

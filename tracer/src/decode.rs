@@ -1,0 +1,172 @@
+//! Bytes to [`Event`]: total, never panics, refuses what it does not know.
+
+use crate::{
+    errno::Errno,
+    event::{Cookie, Event, Origin, Presence, Snapshot, Task, What},
+    name::Comm,
+    time::Time,
+};
+use thiserror::Error;
+use tracer_common::{
+    State,
+    counter::Counter,
+    record::{
+        Header, Kind,
+        answer::{self, Answer},
+        clock::Clock,
+        error::ErrorReport,
+        holder::Holder,
+        loss::Loss,
+        receive_length::ReceiveLength,
+        reset_received::ResetReceived,
+        reset_sent::{REASON_ABSENT, ResetSent},
+        sample::Sample,
+        send_length::SendLength,
+        socket::{Past, Socket},
+        state_change::StateChange,
+    },
+};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Malformed {
+    /// Fewer bytes than every record has, or than this kind has.
+    #[error("{0} bytes are too few for a record of this kind")]
+    Short(usize),
+    /// A kind this version does not know.
+    #[error("unknown kind of record {0}")]
+    Kind(u16),
+    /// A state that is none.
+    #[error("unknown TCP state {0}")]
+    State(u8),
+    /// A counter that is none.
+    #[error("unknown counter {0}")]
+    Counter(u32),
+}
+
+/// Decodes one record; bytes after it are ignored (the ring rounds up).
+///
+/// # Errors
+/// When the bytes are no record of this version.
+pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
+    let header: Header = read(bytes)?;
+    let kind = Kind::from_number(header.kind).ok_or(Malformed::Kind(header.kind))?;
+    let what = match kind {
+        Kind::StateChange => {
+            let record: StateChange = read(bytes)?;
+            let (old, new) = (state(record.old)?, state(record.new)?);
+            What::StateChange { end: snapshot(record.socket, record.past)?, old, new }
+        }
+        Kind::ResetSent => reset_sent(&read(bytes)?)?,
+        Kind::ResetReceived => {
+            let record: ResetReceived = read(bytes)?;
+            What::ResetReceived { end: snapshot(record.socket, record.past)? }
+        }
+        Kind::Error => {
+            let record: ErrorReport = read(bytes)?;
+            What::Error { end: snapshot(record.socket, record.past)? }
+        }
+        Kind::SendLength => {
+            let record: SendLength = read(bytes)?;
+            let errno = Errno::from_number(record.result);
+            What::SendFailed { end: snapshot(record.socket, record.past)?, errno }
+        }
+        Kind::ReceiveLength => {
+            let record: ReceiveLength = read(bytes)?;
+            let errno = Errno::from_number(record.result);
+            What::ReceiveFailed { end: snapshot(record.socket, record.past)?, errno }
+        }
+        Kind::Sample => {
+            let record: Sample = read(bytes)?;
+            What::Sample { end: snapshot(record.socket, record.past)? }
+        }
+        Kind::Holder => {
+            let record: Holder = read(bytes)?;
+            What::Holder { end: snapshot(record.socket, record.past)?, fd: record.fd }
+        }
+        Kind::Answer => {
+            let record: Answer = read(bytes)?;
+            let found = match record.state {
+                answer::GONE => Presence::Gone,
+                answer::UNKNOWN => Presence::Unknown,
+                number => Presence::In(state(number)?),
+            };
+            What::Answer { asked: (record.cookie != 0).then_some(Cookie(record.cookie)), found }
+        }
+        Kind::Loss => {
+            let record: Loss = read(bytes)?;
+            let counter = usize::try_from(record.counter).ok().and_then(|index| Counter::ALL.get(index));
+            let counter = *counter.ok_or(Malformed::Counter(record.counter))?;
+            What::Loss { counter, cell: record.cell }
+        }
+        Kind::Clock => {
+            let record: Clock = read(bytes)?;
+            What::Clock { wall_minus_boot_ns: record.wall_minus_boot_ns, hz: record.hz }
+        }
+        Kind::Tick => What::Tick,
+    };
+    let task = Task { pid: header.pid, tid: header.tid, comm: Comm(header.comm) };
+    Ok(Event { at: Time(header.at_ns), cpu: header.cpu, task, what })
+}
+
+fn reset_sent(record: &ResetSent) -> Result<What, Malformed> {
+    let origin = match (record.socket.cookie, State::from_number(record.socket.state)) {
+        (0, None) => Origin::Nothing,
+        (cookie, Some(State::TimeWait)) => Origin::Remainder {
+            cookie: Cookie(cookie),
+            tuple: record.socket.tuple,
+            substate: State::from_number(record.substate),
+        },
+        _ => Origin::Full(snapshot(record.socket, record.past)?),
+    };
+    let segment = (record.passive != 0).then_some(record.segment);
+    let reason = (record.reason != REASON_ABSENT).then_some(record.reason);
+    Ok(What::ResetSent { origin, segment, reason })
+}
+
+fn snapshot(socket: Socket, past: Past) -> Result<Snapshot, Malformed> {
+    Ok(Snapshot { cookie: Cookie(socket.cookie), state: state(socket.state)?, socket, past })
+}
+
+fn state(number: u8) -> Result<State, Malformed> {
+    State::from_number(number).ok_or(Malformed::State(number))
+}
+
+fn read<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Result<T, Malformed> {
+    T::read_from_prefix(bytes).map(|(record, _)| record).map_err(|_| Malformed::Short(bytes.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Malformed, decode};
+    use crate::event::What;
+    use proptest::{collection::vec, prelude::any, prop_assert, proptest};
+    use tracer_common::record::{Header, Kind};
+    use zerocopy::IntoBytes;
+
+    fn header(kind: u16) -> Header {
+        Header { at_ns: 1, kind, len: 40, cpu: 0, pid: 1, tid: 1, comm: [0; 16] }
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused() {
+        assert_eq!(decode(&[]), Err(Malformed::Short(0)));
+        assert_eq!(decode(header(9_999).as_bytes()), Err(Malformed::Kind(9_999)));
+        assert_eq!(decode(header(Kind::StateChange as u16).as_bytes()), Err(Malformed::Short(40)));
+    }
+
+    #[test]
+    fn a_bare_tick_is_read() {
+        assert_eq!(decode(header(Kind::Tick as u16).as_bytes()).map(|event| event.what), Ok(What::Tick));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(kind in any::<u16>(), body in vec(any::<u8>(), 0..512)) {
+            let mut bytes = header(kind % 80).as_bytes().to_vec();
+            bytes.extend(body);
+            prop_assert!(decode(&bytes).is_ok() || decode(&bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Makes a finding of what a rule found and what the engine knows.
+
+use super::{judge::direction, loss::Losses, story};
+use crate::{
+    event::{Owner, Presence, Snapshot, Source},
+    finding::{ErrnoSource, Finding, FindingId, Party, Reset},
+    pattern::{End, Found, Occasion, Parked, Pattern, SentReset, View},
+    time::Time,
+};
+use std::time::Duration;
+use tracer_common::State;
+
+/// Losses this long before an incident may have taken what explains it.
+const LOOK_BACK: Duration = Duration::from_millis(200);
+
+pub(super) fn finding(
+    id: FindingId,
+    pattern: &'static Pattern,
+    found: &Found,
+    also: Vec<&'static str>,
+    view: &View<'_>,
+    losses: &Losses,
+) -> Finding {
+    let at = view.occasion.at();
+    let local = local(view, at);
+    let peer = peer(view, at);
+    let errno = found.errno.map(|errno| match view.end.and_then(|end| end.observed) {
+        Some((_, _, observed)) if observed == errno => (errno, ErrnoSource::Observed),
+        _ => (errno, ErrnoSource::Derived),
+    });
+    let mut follows = view.end.map(|end| end.told.clone()).unwrap_or_default();
+    follows.extend(view.parked.iter().flat_map(|orphan| &orphan.told));
+    follows.dedup();
+    Finding {
+        id,
+        follows,
+        pattern: pattern.id,
+        also,
+        at,
+        severity: found.severity,
+        confidence: found.confidence,
+        title: pattern.title,
+        message: found.message.clone(),
+        advice: found.advice.clone(),
+        errno,
+        reset: reset(view),
+        facts: found.facts.clone(),
+        timeline: story::timeline(view),
+        count: 1,
+        first: at,
+        missing: missing(view, &local, losses),
+        local,
+        peer,
+    }
+}
+
+fn local(view: &View<'_>, at: Time) -> Party {
+    match (view.end, view.parked) {
+        (Some(end), _) => {
+            let mut party = party(&end.snapshot, end.owner().or_else(|| waiting_at(view)), at);
+            if let Occasion::Failed { old, .. } = *view.occasion {
+                party.state = Some(old);
+            }
+            party
+        }
+        (None, Some(orphan)) => {
+            Party { state: Some(State::FinWait2), ..party(&orphan.last, orphan.owner, at) }
+        }
+        // A case is opened for an end or an orphan, and neither leaves before it is judged.
+        (None, None) => unreachable!("a case without a subject"),
+    }
+}
+
+/// A connection in an accept queue is its listener's.
+fn waiting_at(view: &View<'_>) -> Option<Owner> {
+    let listener = view.listener?;
+    listener.owner.map(|owner| Owner { source: Source::Accept, ..owner })
+}
+
+fn peer(view: &View<'_>, at: Time) -> Option<Party> {
+    if let Some(end) = view.peer {
+        return Some(party(&end.snapshot, end.owner(), at));
+    }
+    let orphan = view.peer_parked?;
+    Some(Party { state: Some(State::FinWait2), ..party(&orphan.last, orphan.owner, at) })
+}
+
+fn party(snapshot: &Snapshot, owner: Option<Owner>, at: Time) -> Party {
+    let known = snapshot.socket.snd_nxt != 0;
+    Party {
+        tuple: snapshot.tuple(),
+        cookie: Some(snapshot.cookie).filter(|cookie| cookie.0 != 0),
+        state: Some(snapshot.state),
+        direction: direction(&snapshot.past),
+        age: Time::seen(snapshot.past.born_ns).map(|born| at.since(born)),
+        preexisting: snapshot.preexisting(),
+        uid: known.then_some(snapshot.socket.uid),
+        owner,
+    }
+}
+
+/// The RST of the incident: the one this end received, or the one it sent.
+fn reset(view: &View<'_>) -> Option<Reset> {
+    let reason =
+        |sent: Option<&SentReset>| sent.and_then(|reset| view.host.reason(reset.reason)).map(str::to_owned);
+    let of_orphan = |orphan: Option<&Parked>| orphan.and_then(|orphan| orphan.reset_sent);
+    let of_end = |end: Option<&End>| end.and_then(|end| end.reset_sent);
+    if view.end.is_some_and(|end| end.reset_received.is_some()) {
+        let sent = of_end(view.peer).or(of_orphan(view.peer_parked));
+        let loose = view.loose.and_then(|loose| view.host.reason(loose.reason)).map(str::to_owned);
+        return Some(Reset { sent: false, reason: reason(sent.as_ref()).or(loose), inferred: false });
+    }
+    let sent = of_end(view.end).or(of_orphan(view.parked))?;
+    Some(Reset { sent: true, reason: reason(Some(&sent)), inferred: false })
+}
+
+/// What was not seen and might have mattered.
+fn missing(view: &View<'_>, local: &Party, losses: &Losses) -> Vec<&'static str> {
+    let at = view.occasion.at();
+    let since = match *view.occasion {
+        Occasion::Stayed { .. } => view.end.and_then(|end| end.since).unwrap_or(at),
+        Occasion::Parked { .. } => view.parked.map_or(at, |orphan| orphan.at),
+        Occasion::Failed { .. } | Occasion::ResetSent { .. } => at,
+    };
+    let mut missing = losses.within(since - LOOK_BACK, view.now);
+    if local.preexisting {
+        missing.push("history");
+    }
+    if view.looked == Some(Presence::Unknown) {
+        missing.push("look");
+    }
+    missing
+}

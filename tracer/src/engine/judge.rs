@@ -1,0 +1,265 @@
+//! Asks the rules about an incident, and decides between their answers.
+
+use super::{
+    Engine, LOOK_PATIENCE, LOOKS_A_SECOND, Request,
+    case::{Case, CaseId, CaseKind},
+    storm,
+};
+use crate::{
+    event::{Cookie, Owner, Presence},
+    finding::Direction,
+    pattern::{CATALOGUE, Found, Pattern, STORM_WINDOW, Trigger, Verdict, View},
+    time::Time,
+};
+use std::{net::SocketAddr, time::Duration};
+use tracer_common::record::socket::{INCOMING, OUTGOING, Past, Tuple};
+
+/// What the rules said together.
+struct Answers {
+    found: Vec<(usize, Box<Found>)>,
+    /// The patterns that cannot tell yet.
+    undecided: Vec<usize>,
+    next: Option<Time>,
+    look: bool,
+}
+
+impl Engine {
+    /// Judges an open case at `now`.
+    pub(super) fn judge(&mut self, id: CaseId, now: Time) {
+        let Some(case) = self.cases.take(id) else { return };
+        if case.looking && now < case.next {
+            self.cases.put(id, case);
+            return;
+        }
+        let last = now >= case.last;
+        self.decide(id, case, now, last);
+    }
+
+    /// Judges an open case for good.
+    pub(super) fn judge_last(&mut self, id: CaseId) {
+        if let Some(mut case) = self.cases.take(id) {
+            case.owner_sought = true;
+            case.looked.get_or_insert(Presence::Unknown);
+            self.decide(id, case, self.now, true);
+        }
+    }
+
+    fn decide(&mut self, id: CaseId, mut case: Case, now: Time, last: bool) {
+        if case.looking {
+            // The look was not answered in time.
+            case.looking = false;
+            case.looked.get_or_insert(Presence::Unknown);
+        }
+        let answers = self.ask(id, &case, now, last);
+        if answers.look && case.looked.is_none() {
+            self.look(id, case, now);
+            return;
+        }
+        let settled = |found: &[(usize, Box<Found>)]| {
+            let beats = |loser: usize| found.iter().any(|(winner, _)| supersedes(*winner, loser));
+            answers.undecided.iter().all(|index| beats(*index))
+        };
+        if !last && !answers.undecided.is_empty() && !settled(&answers.found) {
+            case.next = answers.next.unwrap_or(case.last).max(now + Duration::from_nanos(1));
+            case.last = case.last.max(case.next);
+            self.cases.put(id, case);
+            return;
+        }
+        if answers.found.is_empty() {
+            return;
+        }
+        if !case.owner_sought && self.owner_is_unknown(id) {
+            case.owner_sought = true;
+            self.look(id, case, now);
+            return;
+        }
+        self.tell(id, &case, answers.found, now);
+    }
+
+    /// Whether a look could find the owner: the socket has a descriptor somewhere, and nobody acted on it.
+    fn owner_is_unknown(&self, id: CaseId) -> bool {
+        matches!(id.kind, CaseKind::Failed | CaseKind::Stay(_))
+            && self
+                .ends
+                .get(id.subject)
+                .is_some_and(|end| end.owner().is_none() && !end.snapshot.dead() && !end.snapshot.queued())
+    }
+
+    /// Asks for a look, and judges again when it is answered or patience ends.
+    fn look(&mut self, id: CaseId, mut case: Case, now: Time) {
+        let request = match (id.kind, self.orphans.get(id.subject)) {
+            (CaseKind::Parked(_) | CaseKind::ResetSent, Some(orphan)) => {
+                Request::Socket { cookie: orphan.cookie, tuple: orphan.tuple }
+            }
+            _ => Request::Holders,
+        };
+        if request != Request::Holders && !self.may_look(now) {
+            self.load.looks_skipped += 1;
+            return;
+        }
+        if !self.requests.contains(&request) {
+            self.requests.push(request);
+        }
+        case.looking = true;
+        case.next = now + LOOK_PATIENCE;
+        case.last = case.last.max(case.next);
+        self.cases.put(id, case);
+    }
+
+    fn may_look(&mut self, now: Time) -> bool {
+        let (second, asked) = &mut self.looks;
+        if now.since(*second) >= Duration::from_secs(1) {
+            (*second, *asked) = (now, 0);
+        }
+        *asked += 1;
+        *asked <= LOOKS_A_SECOND
+    }
+
+    fn ask(&self, id: CaseId, case: &Case, now: Time, last: bool) -> Answers {
+        let mut answers = Answers { found: Vec::new(), undecided: Vec::new(), next: None, look: false };
+        for (index, pattern) in CATALOGUE.iter().enumerate() {
+            if !self.active[index] || !asks(pattern, index, id.kind) {
+                continue;
+            }
+            match (pattern.judge)(&self.view(id, case, now, last, index)) {
+                Verdict::No => {}
+                Verdict::Found(found) => answers.found.push((index, found)),
+                Verdict::Wait => answers.undecided.push(index),
+                Verdict::WaitUntil(time) => {
+                    answers.undecided.push(index);
+                    answers.next = Some(answers.next.map_or(time, |next| next.min(time)));
+                }
+                Verdict::Look => {
+                    answers.undecided.push(index);
+                    answers.look = true;
+                }
+            }
+        }
+        answers
+    }
+
+    pub(super) fn view<'a>(
+        &'a self,
+        id: CaseId,
+        case: &'a Case,
+        now: Time,
+        last: bool,
+        index: usize,
+    ) -> View<'a> {
+        let end = self.ends.get(id.subject);
+        let parked = self.orphans.get(id.subject);
+        let tuple = end.map(super::super::pattern::End::tuple).or(parked.map(|orphan| orphan.tuple));
+        let snapshot = end.map(|end| &end.snapshot).or(parked.map(|orphan| &orphan.last));
+        View {
+            now,
+            occasion: &case.occasion,
+            end,
+            parked,
+            peer: snapshot.and_then(|snapshot| self.ends.peer(snapshot)),
+            peer_parked: tuple.and_then(|tuple| self.orphans.peer(tuple)),
+            loose: tuple.and_then(|tuple| self.loose.get(tuple)),
+            listener: end.filter(|end| end.snapshot.queued()).and_then(|end| self.listeners.of(end.tuple())),
+            alike: 1 + end.map_or(0, |end| {
+                let key = storm_key(index, end.owner(), end.tuple(), &end.snapshot.past);
+                self.storms.total(&key)
+            }),
+            looked: case.looked,
+            host: &self.host,
+            last,
+        }
+    }
+
+    /// Tells the most specific of what was found; the others that hold are named in it.
+    fn tell(&mut self, id: CaseId, case: &Case, found: Vec<(usize, Box<Found>)>, now: Time) {
+        let beaten = |index: usize| found.iter().any(|(winner, _)| supersedes(*winner, index));
+        let mut best: Vec<_> = found.iter().filter(|(index, _)| !beaten(*index)).collect();
+        best.sort_by(|(_, a), (_, b)| b.confidence.total_cmp(&a.confidence));
+        let Some((primary, chosen)) = best.first().copied() else { return };
+        let mut also: Vec<&'static str> = found
+            .iter()
+            .filter(|(index, _)| index != primary)
+            .map(|(index, _)| CATALOGUE[*index].id)
+            .collect();
+        also.extend(
+            chosen.also.iter().filter(|id| super::super::pattern::by_id(id).is_some_and(|p| self.is_on(p))),
+        );
+        let finding_id = self.next_id();
+        let finding = {
+            let view = self.view(id, case, now, true, *primary);
+            super::compose::finding(finding_id, CATALOGUE[*primary], chosen, also, &view, &self.losses)
+        };
+        *self.load.findings.entry(finding.pattern).or_default() += 1;
+        let past = self.past_of(id.subject);
+        let key = storm_key(*primary, finding.local.owner, finding.local.tuple, &past);
+        self.remember(id.subject, finding.local.tuple, finding_id);
+        let window = self.host.time(&STORM_WINDOW);
+        if let Some(finding) = self.storms.take(key, finding, now, window) {
+            self.findings.push(finding);
+        }
+    }
+
+    fn is_on(&self, pattern: &Pattern) -> bool {
+        CATALOGUE.iter().zip(&self.active).any(|(other, on)| *on && other.id == pattern.id)
+    }
+
+    fn past_of(&self, subject: Cookie) -> Past {
+        let end = self.ends.get(subject).map(|end| end.snapshot.past);
+        end.or_else(|| self.orphans.get(subject).map(|orphan| orphan.last.past)).unwrap_or_default()
+    }
+
+    /// Later findings of this connection, at either end, follow this one.
+    fn remember(&mut self, subject: Cookie, tuple: Tuple, id: crate::finding::FindingId) {
+        let snapshot = self.ends.get(subject).map(|end| end.snapshot);
+        let peer = snapshot.and_then(|snapshot| self.ends.peer(&snapshot)).map(|end| end.snapshot.cookie);
+        for cookie in [Some(subject), peer].into_iter().flatten() {
+            if let Some(end) = self.ends.get_mut(cookie) {
+                end.told.push(id);
+            }
+        }
+        let orphan = self.orphans.peer(tuple).map(|orphan| orphan.cookie);
+        for cookie in [Some(subject), orphan].into_iter().flatten() {
+            if let Some(orphan) = self.orphans.get_mut(cookie) {
+                orphan.told.push(id);
+            }
+        }
+    }
+}
+
+fn asks(pattern: &Pattern, index: usize, kind: CaseKind) -> bool {
+    pattern.triggers.iter().any(|trigger| match (trigger, kind) {
+        (Trigger::Failed, CaseKind::Failed) | (Trigger::ResetSent, CaseKind::ResetSent) => true,
+        (Trigger::Stay(..), CaseKind::Stay(of)) | (Trigger::Parked(_), CaseKind::Parked(of)) => of == index,
+        _ => false,
+    })
+}
+
+fn supersedes(winner: usize, loser: usize) -> bool {
+    CATALOGUE[winner].supersedes.contains(&CATALOGUE[loser].id)
+}
+
+/// Findings with the same key are one storm: by pattern, owner, and the end that offers the service.
+fn storm_key(index: usize, owner: Option<Owner>, tuple: Tuple, past: &Past) -> storm::Key {
+    storm::Key {
+        pattern: CATALOGUE[index].id,
+        owner: owner.map_or(0, |owner| owner.pid),
+        service: (service(tuple, direction(past)), tuple.netns),
+    }
+}
+
+/// Who called connect(), as far as is known.
+pub(super) fn direction(past: &Past) -> Option<Direction> {
+    match past.flags {
+        flags if flags & OUTGOING != 0 => Some(Direction::Outgoing),
+        flags if flags & INCOMING != 0 => Some(Direction::Incoming),
+        _ => None,
+    }
+}
+
+/// The end that offers the service; when nobody knows, the lower port is taken for it.
+pub(super) fn service(tuple: Tuple, direction: Option<Direction>) -> SocketAddr {
+    let here = match direction {
+        Some(direction) => direction == Direction::Incoming,
+        None => tuple.local_port < tuple.remote_port,
+    };
+    if here { tuple.local_address() } else { tuple.remote_address() }
+}

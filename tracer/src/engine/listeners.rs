@@ -1,0 +1,79 @@
+//! The listening sockets of the host.
+
+use crate::{
+    event::{Cookie, Owner, Snapshot},
+    pattern::Listener,
+};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use tracer_common::record::socket::Tuple;
+
+/// More listeners than any host is known to have.
+const CAPACITY: usize = 65_536;
+
+/// Listeners by cookie.
+#[derive(Default)]
+pub(super) struct Listeners {
+    by_cookie: HashMap<Cookie, Listener, RandomState>,
+    /// Cookies by namespace and port.
+    by_port: HashMap<(u32, u16), Vec<Cookie>, RandomState>,
+}
+
+impl Listeners {
+    pub(super) fn len(&self) -> usize {
+        self.by_cookie.len()
+    }
+
+    /// Takes a listener as it is now.
+    pub(super) fn update(&mut self, snapshot: &Snapshot, holder: Option<Owner>) {
+        let cookie = snapshot.cookie;
+        if self.by_cookie.len() >= CAPACITY && !self.by_cookie.contains_key(&cookie) {
+            return;
+        }
+        let tuple = snapshot.tuple();
+        let listener = self.by_cookie.entry(cookie).or_insert_with(|| {
+            self.by_port.entry((tuple.netns, tuple.local_port)).or_default().push(cookie);
+            Listener { cookie, tuple, owner: None, limit: 0 }
+        });
+        listener.limit = snapshot.socket.max_ack_backlog;
+        listener.owner = snapshot.owner().or(listener.owner).or(holder);
+    }
+
+    pub(super) fn remove(&mut self, cookie: Cookie) {
+        if let Some(listener) = self.by_cookie.remove(&cookie) {
+            let key = (listener.tuple.netns, listener.tuple.local_port);
+            if let Some(cookies) = self.by_port.get_mut(&key) {
+                cookies.retain(|other| *other != cookie);
+                if cookies.is_empty() {
+                    self.by_port.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// The listener that took a connection, unless listeners of several owners may have.
+    pub(super) fn of(&self, connection: Tuple) -> Option<&Listener> {
+        let cookies = self.by_port.get(&(connection.netns, connection.local_port))?;
+        let all = || cookies.iter().filter_map(|cookie| self.by_cookie.get(cookie));
+        // The kernel prefers a listener on the very address to one on all.
+        let exact = || all().filter(|listener| listener.tuple.local == connection.local);
+        let (first, same_owner) = match exact().next() {
+            Some(first) => (first, exact().all(|other| owner(other) == owner(first))),
+            None => {
+                let first = all().find(|listener| wildcard(listener.tuple.local))?;
+                let wild = all().filter(|listener| wildcard(listener.tuple.local));
+                (first, wild.into_iter().all(|other| owner(other) == owner(first)))
+            }
+        };
+        same_owner.then_some(first)
+    }
+}
+
+fn owner(listener: &Listener) -> Option<u32> {
+    listener.owner.map(|owner| owner.pid)
+}
+
+/// `0.0.0.0` or `::`.
+fn wildcard(address: [u64; 2]) -> bool {
+    address == [0, 0] || address == tracer_common::record::socket::words([0, 0, 0, 0].into())
+}

@@ -1,0 +1,266 @@
+//! The engine: records in, findings out. It owns no clock, does no I/O and never waits.
+//!
+//! [`Engine::ingest`] takes events in any order, [`Engine::advance`] lets time pass, [`Engine::next_deadline`]
+//! says when it wants to be called again. What it found, what it wants to know and what it let go of is taken
+//! with [`Engine::take_findings`] and [`Engine::take_requests`].
+
+mod case;
+mod compose;
+mod judge;
+mod listeners;
+mod loss;
+mod order;
+mod orphans;
+mod stays;
+mod storm;
+mod story;
+mod table;
+mod take;
+
+use crate::{
+    event::{Cookie, Event},
+    finding::{Finding, FindingId},
+    pattern::{CATALOGUE, HOLD, Host, Pattern, STORM_WINDOW, Trigger},
+    time::Time,
+};
+use case::Cases;
+use listeners::Listeners;
+use loss::Losses;
+use order::Order;
+use orphans::Orphans;
+use stays::Stays;
+use std::{collections::BTreeMap, time::Duration};
+use storm::Storms;
+use table::Table;
+use tracer_common::record::socket::Tuple;
+
+/// How long a closed connection is kept for what may still refer to it.
+const KEEP_CLOSED: Duration = Duration::from_secs(10);
+/// How long a look may take before the judgement goes on without it.
+const LOOK_PATIENCE: Duration = Duration::from_secs(3);
+/// Looks for one socket in a second; each costs the kernel a hash look-up.
+const LOOKS_A_SECOND: u32 = 500;
+
+/// How much an engine remembers.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// Ends to which something happened.
+    pub ends: usize,
+    /// Parked orphans.
+    pub parked: usize,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self { ends: 65_536, parked: 65_536 }
+    }
+}
+
+/// Something the engine cannot know from events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// Who holds descriptors of sockets that wait or have failed: answered by holders, then an answer for none.
+    Holders,
+    /// Whether this very socket (or its remainder) still is, and in which state: answered by one answer.
+    Socket {
+        /// Its cookie.
+        cookie: Cookie,
+        /// Its addresses and namespace.
+        tuple: Tuple,
+    },
+}
+
+/// How full the engine is, and what it let go of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Ends to which something happened.
+    pub ends: usize,
+    /// Parked orphans.
+    pub parked: usize,
+    /// Listeners.
+    pub listeners: usize,
+    /// Incidents being judged.
+    pub cases: usize,
+    /// Ends that gave way to newer ones.
+    pub evicted_ends: u64,
+    /// Orphans that gave way to newer ones.
+    pub evicted_parked: u64,
+    /// Looks that were not asked for because there were too many in a second.
+    pub looks_skipped: u64,
+    /// Findings by pattern, storms counted in full.
+    pub findings: BTreeMap<&'static str, u64>,
+}
+
+/// Correlates events into findings.
+pub struct Engine {
+    host: Host,
+    /// Which patterns of the catalogue are on.
+    active: Vec<bool>,
+    order: Order,
+    ends: Table,
+    orphans: Orphans,
+    listeners: Listeners,
+    loose: take::LooseResets,
+    losses: Losses,
+    cases: Cases,
+    stays: Stays,
+    storms: Storms,
+    /// Closed ends, in the order of their closing.
+    closed: std::collections::VecDeque<(Time, Cookie)>,
+    findings: Vec<Finding>,
+    requests: Vec<Request>,
+    /// The second that runs, and the looks asked for in it.
+    looks: (Time, u32),
+    told: u64,
+    load: Load,
+    now: Time,
+}
+
+impl Engine {
+    /// An engine with the given knowledge of the host, judging by the patterns that `active` lets pass.
+    pub fn new(host: Host, capacity: Capacity, active: impl Fn(&Pattern) -> bool) -> Self {
+        let active: Vec<bool> = CATALOGUE.iter().map(|pattern| active(pattern)).collect();
+        let timed = CATALOGUE.iter().zip(&active).enumerate().filter(|(_, (_, on))| **on);
+        let stays = timed.flat_map(|(index, (pattern, _))| {
+            pattern.triggers.iter().filter_map(move |trigger| match trigger {
+                Trigger::Stay(state, setting) => Some((index, *state, *setting)),
+                _ => None,
+            })
+        });
+        Self {
+            stays: Stays::new(stays.map(|(index, state, setting)| (index, state, host.time(setting)))),
+            active,
+            host,
+            order: Order::default(),
+            ends: Table::new(capacity.ends),
+            orphans: Orphans::new(capacity.parked),
+            listeners: Listeners::default(),
+            loose: take::LooseResets::default(),
+            losses: Losses::default(),
+            cases: Cases::default(),
+            storms: Storms::default(),
+            closed: std::collections::VecDeque::new(),
+            findings: Vec::new(),
+            requests: Vec::new(),
+            looks: (Time(0), 0),
+            told: 0,
+            load: Load::default(),
+            now: Time(0),
+        }
+    }
+
+    /// Takes an event. Those within a small window may come in any order.
+    pub fn ingest(&mut self, event: Event) {
+        self.now = self.now.max(event.at);
+        self.order.push(event);
+        self.settle();
+    }
+
+    /// Lets time pass until `now`.
+    pub fn advance(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        self.settle();
+    }
+
+    /// When [`Self::advance`] is to be called next; [`Time::NEVER`] when nothing is waited for.
+    pub fn next_deadline(&self) -> Time {
+        let waits = [
+            self.order.next(),
+            self.cases.next(),
+            self.stays.next(),
+            self.storms.next(),
+            self.closed.front().map(|(at, _)| *at + KEEP_CLOSED),
+        ];
+        waits.into_iter().flatten().min().unwrap_or(Time::NEVER)
+    }
+
+    /// The findings made since the last call.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
+    }
+
+    /// The questions asked since the last call.
+    pub fn take_requests(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.requests)
+    }
+
+    /// Ends a run: judges what is open without waiting any more, and lets go of what storms hold.
+    pub fn finish(&mut self) {
+        while let Some(event) = self.order.pop(Time::NEVER) {
+            self.take(&event);
+        }
+        let mut open: Vec<_> = self.cases.iter().map(|(id, case)| (case.occasion.at(), *id)).collect();
+        open.sort_unstable();
+        for (_, id) in open {
+            self.judge_last(id);
+        }
+        for finding in self.storms.flush() {
+            self.findings.push(finding);
+        }
+    }
+
+    /// How full it is, and what it let go of.
+    pub fn load(&self) -> Load {
+        Load {
+            ends: self.ends.len(),
+            parked: self.orphans.len(),
+            listeners: self.listeners.len(),
+            cases: self.cases.len(),
+            evicted_ends: self.ends.evicted,
+            evicted_parked: self.orphans.evicted,
+            ..self.load.clone()
+        }
+    }
+
+    /// Handles everything that is due, in the order of its time.
+    fn settle(&mut self) {
+        let now = self.now;
+        while let Some(event) = self.order.pop(now) {
+            self.due(event.at);
+            self.take(&event);
+        }
+        // What may still be preceded by an event in the window is not due yet.
+        self.due(now - order::WINDOW);
+    }
+
+    /// Handles every deadline up to `until`.
+    fn due(&mut self, until: Time) {
+        loop {
+            if let Some(id) = self.cases.due(until) {
+                self.judge(id, until);
+            } else if let Some(due) = self.stays.due(until) {
+                self.open_timed(due, until);
+            } else if let Some(finding) = self.storms.due(until, self.host.time(&STORM_WINDOW)) {
+                self.findings.push(finding);
+            } else {
+                break;
+            }
+        }
+        self.forget(until);
+    }
+
+    /// Forgets closed ends that nothing can refer to any more.
+    fn forget(&mut self, now: Time) {
+        while let Some((_, cookie)) = self.closed.pop_front_if(|(at, _)| *at + KEEP_CLOSED <= now) {
+            // A cookie may have come back to life: a socket that connects again after a failure.
+            if self
+                .ends
+                .get(cookie)
+                .is_some_and(|end| end.failed.is_some_and(|(at, ..)| at + KEEP_CLOSED <= now))
+            {
+                self.ends.remove(cookie);
+            }
+        }
+        self.orphans.expire(now);
+        self.loose.expire(now);
+    }
+
+    fn hold(&self) -> Duration {
+        self.host.time(&HOLD)
+    }
+
+    fn next_id(&mut self) -> FindingId {
+        self.told += 1;
+        FindingId(self.told)
+    }
+}

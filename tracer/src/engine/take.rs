@@ -1,0 +1,353 @@
+//! What each event changes, and which incidents it begins.
+
+use super::{
+    Engine, KEEP_CLOSED,
+    case::{Case, CaseId, CaseKind},
+    stays::Due,
+    table::addresses,
+};
+use crate::{
+    errno::Errno,
+    event::{Cookie, Event, Origin, Owner, Presence, Snapshot, Source, Task, What},
+    pattern::{CATALOGUE, Loose, Occasion, Parked, SentReset, Trigger},
+    time::{Time, nanoseconds},
+};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use std::{collections::VecDeque, time::Duration};
+use tracer_common::{
+    State,
+    record::{reset_sent::Segment, socket::Tuple},
+};
+
+/// What Linux uses where a namespace's `tcp_fin_timeout` could not be read.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/net/tcp.h#L133-L136>
+const FIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// An orphan is judged this long before it expires: afterwards nothing proves that it was there.
+const BEFORE_EXPIRY: Duration = Duration::from_millis(100);
+
+impl Engine {
+    pub(super) fn take(&mut self, event: &Event) {
+        match &event.what {
+            What::StateChange { end, old, new } if !end.mptcp() => self.state_change(event, *end, *old, *new),
+            What::ResetReceived { end } if !end.mptcp() => {
+                self.ends.update(*end).reset_received = Some((event.at, *end));
+                self.touch(end.cookie, event.at);
+            }
+            What::ResetSent { origin, segment, reason } => self.reset_sent(event, origin, *segment, *reason),
+            What::SendFailed { end, errno } => self.call_failed(event, end, "send", *errno),
+            What::ReceiveFailed { end, errno } => self.call_failed(event, end, "recv", *errno),
+            What::Sample { end } if end.state == State::Listen => self.listeners.update(end, None),
+            What::Sample { end } => self.sample(event.at, *end),
+            What::Holder { end, fd } => self.holder(event, end, *fd),
+            What::Answer { asked, found } => self.answer(event.at, *asked, *found),
+            What::Loss { counter, cell } if counter.is_loss() => self.losses.note(*counter, cell),
+            What::Clock { hz, .. } => self.host.hz = *hz,
+            // Subflows of MPTCP are paths, not connections; the rest changes nothing here.
+            _ => {}
+        }
+    }
+
+    fn state_change(&mut self, event: &Event, end: Snapshot, old: State, new: State) {
+        let cookie = end.cookie;
+        // The hook runs before the kernel stores the new state.
+        let end = Snapshot { state: new, ..end };
+        match (old, new) {
+            (State::Listen, State::SynRecv) => {} // a child is born: nothing has happened to it
+            (_, State::Listen) => self.listeners.update(&end, None),
+            (State::Listen, _) => self.listeners.remove(cookie),
+            (_, State::Close) if end.errno().is_some() => self.failed(event.at, end, old),
+            (State::FinWait2, State::Close) if end.dead() && !end.fin_received() => self.park(event.at, end),
+            (_, State::CloseWait) => {
+                self.ends.update(end).since = Some(event.at);
+                self.stays.enter(State::CloseWait, cookie, event.at);
+            }
+            (State::SynSent, State::Established) => self.connected(event.at, &end),
+            _ => self.left(end, old),
+        }
+    }
+
+    /// A connection is gone with an error.
+    fn failed(&mut self, at: Time, end: Snapshot, old: State) {
+        let Some(errno) = end.errno() else { return };
+        let cookie = end.cookie;
+        let entry = self.ends.update(end);
+        entry.failed = Some((at, old, errno));
+        entry.since = Some(at);
+        self.closed.push_back((at, cookie));
+        self.open(cookie, CaseKind::Failed, Occasion::Failed { at, old, errno });
+        self.touch_peers(end.tuple(), at);
+    }
+
+    /// An orphan becomes a remainder of which the kernel tells no more.
+    fn park(&mut self, at: Time, end: Snapshot) {
+        let told = self.ends.remove(end.cookie).map(|end| end.told).unwrap_or_default();
+        let orphan = Parked {
+            cookie: end.cookie,
+            tuple: end.tuple(),
+            closed: Time::seen(end.past.fin_sent_ns),
+            at,
+            stays: self.stay_of(&end),
+            owner: end.owner(),
+            last: end,
+            reset_sent: None,
+            told,
+        };
+        for (index, pattern) in CATALOGUE.iter().enumerate().filter(|(index, _)| self.active[*index]) {
+            for trigger in pattern.triggers {
+                if let Trigger::Parked(after) = trigger {
+                    let stays = self.host.time(after).min(orphan.stays);
+                    self.stays.park(index, end.cookie, at + stays - BEFORE_EXPIRY);
+                }
+            }
+        }
+        self.orphans.insert(orphan);
+        self.touch_peers(end.tuple(), at);
+    }
+
+    /// For how long the kernel keeps an orphan in FIN_WAIT2: `tcp_fin_time()`.
+    /// <https://github.com/torvalds/linux/blob/v6.12/include/net/tcp.h#L1652-L1661>
+    fn stay_of(&self, end: &Snapshot) -> Duration {
+        let ticks =
+            u32::try_from(end.socket.linger2).ok().filter(|own| *own > 0).unwrap_or(end.socket.fin_timeout);
+        if self.host.hz == 0 || ticks == 0 {
+            return FIN_TIMEOUT;
+        }
+        Duration::from_millis(u64::from(ticks) * 1_000 / u64::from(self.host.hz))
+    }
+
+    /// An end has left the state it was kept for, in good order.
+    fn left(&mut self, end: Snapshot, old: State) {
+        let cookie = end.cookie;
+        if old == State::CloseWait {
+            // Its FIN or RST is on the way: the orphan at the other end waits no longer.
+            if let Some(orphan) = self.orphans.peer(end.tuple()).map(|orphan| orphan.cookie) {
+                self.orphans.remove(orphan);
+            }
+        }
+        let open = self.has_open_case(cookie);
+        if let Some(known) = self.ends.get_mut(cookie) {
+            if !open && known.reset_sent.is_none() && known.reset_received.is_none() {
+                self.ends.remove(cookie);
+            } else {
+                known.snapshot = end;
+            }
+        }
+    }
+
+    /// A process that was refused has reached the same port elsewhere.
+    fn connected(&mut self, at: Time, end: &Snapshot) {
+        let (owner, port) = (end.past.owner, end.socket.tuple.remote_port);
+        let refused: Vec<Cookie> = self.cases.iter().map(|(id, _)| id.subject).collect();
+        for cookie in refused {
+            if let Some(other) = self.ends.get_mut(cookie) {
+                let same = other.snapshot.past.owner == owner && other.tuple().remote_port == port;
+                if same && cookie != end.cookie && other.failed.is_some() {
+                    other.retried = Some(at);
+                    self.touch(cookie, at);
+                }
+            }
+        }
+    }
+
+    fn reset_sent(&mut self, event: &Event, origin: &Origin, answered: Option<Segment>, reason: Option<i32>) {
+        let sent = |by| SentReset { at: event.at, reason, answered, by };
+        match origin {
+            Origin::Full(end) if end.mptcp() => {}
+            Origin::Full(end) if end.state != State::Listen => {
+                self.ends.update(*end).reset_sent = Some(sent(end.owned().then_some(event.task)));
+                if end.state == State::Close {
+                    self.closed.push_back((event.at, end.cookie));
+                }
+                self.open(end.cookie, CaseKind::ResetSent, Occasion::ResetSent { at: event.at });
+                self.touch(end.cookie, event.at);
+                self.touch_peers(end.tuple(), event.at);
+            }
+            Origin::Remainder { cookie, tuple, substate: Some(State::FinWait2) } => {
+                if self.orphans.get(*cookie).is_none() {
+                    self.orphans.insert(unseen_orphan(*cookie, *tuple, event));
+                }
+                if let Some(orphan) = self.orphans.get_mut(*cookie) {
+                    orphan.reset_sent = Some(sent(None));
+                }
+                self.open(*cookie, CaseKind::ResetSent, Occasion::ResetSent { at: event.at });
+                self.touch_peers(*tuple, event.at);
+            }
+            Origin::Full(_) | Origin::Remainder { .. } | Origin::Nothing => {
+                if let Some(answered) = answered {
+                    self.loose.insert(Loose { at: event.at, reason, answered });
+                    self.touch_peers(answered.tuple, event.at);
+                }
+            }
+        }
+    }
+
+    fn call_failed(&mut self, event: &Event, end: &Snapshot, call: &'static str, errno: Option<Errno>) {
+        let (Some(known), Some(errno)) = (self.ends.get_mut(end.cookie), errno) else { return };
+        // The call's own process is the owner, whoever was before.
+        known.snapshot.past = end.past;
+        known.observed.get_or_insert((event.at, call, errno));
+        self.touch(end.cookie, event.at);
+    }
+
+    /// A socket older than the tracer waits: since when, nobody knows.
+    fn sample(&mut self, at: Time, end: Snapshot) {
+        if end.state == State::CloseWait && self.ends.get(end.cookie).is_none() {
+            self.ends.update(end).since = Some(at);
+            self.stays.enter(State::CloseWait, end.cookie, at);
+        }
+    }
+
+    fn holder(&mut self, event: &Event, end: &Snapshot, fd: u32) {
+        let Task { pid, comm, .. } = event.task;
+        let holder = Owner { pid, comm, source: Source::Scan, fd: Some(fd) };
+        if end.state == State::Listen {
+            self.listeners.update(end, Some(holder));
+            return;
+        }
+        let Some(known) = self.ends.get_mut(end.cookie) else { return };
+        // Among several holders the one that acted on the socket last names the descriptor.
+        if known.holder.is_none() || known.snapshot.past.owner == pid {
+            known.holder = Some(holder);
+        }
+        let failed = known.snapshot.state == State::Close || known.failed.is_some();
+        if !failed {
+            known.snapshot = *end;
+        }
+        let state = end.state;
+        for id in self.cases.of(end.cookie, CATALOGUE.len()) {
+            if let Some(case) = self.cases.get_mut(id).filter(|case| case.looking) {
+                case.looked = Some(Presence::In(state));
+            }
+        }
+    }
+
+    fn answer(&mut self, at: Time, asked: Option<Cookie>, found: Presence) {
+        let ids = match asked {
+            Some(cookie) => self.cases.of(cookie, CATALOGUE.len()),
+            None => self.cases.looking(),
+        };
+        for id in ids {
+            let parked = matches!(id.kind, CaseKind::Parked(_));
+            let Some(case) = self.cases.get_mut(id).filter(|case| case.looking && parked == asked.is_some())
+            else {
+                continue;
+            };
+            case.looking = false;
+            // A socket that no descriptor leads to was closed in the meantime.
+            case.looked = if parked { Some(found) } else { Some(case.looked.unwrap_or(Presence::Gone)) };
+            self.judge(id, at);
+        }
+    }
+
+    /// Begins an incident, unless the same is open.
+    fn open(&mut self, subject: Cookie, kind: CaseKind, occasion: Occasion) {
+        let id = CaseId { subject, kind };
+        if self.cases.contains(id) {
+            return;
+        }
+        let last = occasion.at() + self.hold();
+        let case = Case { occasion, last, next: last, looking: false, looked: None, owner_sought: false };
+        self.cases.put(id, case);
+        self.judge(id, occasion.at());
+    }
+
+    /// Begins the incident of a stay that has lasted long enough.
+    pub(super) fn open_timed(&mut self, due: Due, now: Time) {
+        match due {
+            Due::Stay { pattern, cookie, since, at } => {
+                let lasts =
+                    self.ends.get(cookie).is_some_and(|end| end.since == Some(since) && end.failed.is_none());
+                if lasts {
+                    self.open(cookie, CaseKind::Stay(pattern), Occasion::Stayed { at: at.max(now) });
+                }
+            }
+            Due::Parked { pattern, cookie, at } => {
+                if self.orphans.get(cookie).is_some_and(|orphan| orphan.at <= at) {
+                    self.open(cookie, CaseKind::Parked(pattern), Occasion::Parked { at: at.max(now) });
+                }
+            }
+        }
+    }
+
+    /// Judges the open incidents of an end again.
+    fn touch(&mut self, cookie: Cookie, now: Time) {
+        for id in self.cases.of(cookie, CATALOGUE.len()) {
+            self.judge(id, now);
+        }
+    }
+
+    /// Judges the open incidents of the other end again.
+    fn touch_peers(&mut self, of: Tuple, now: Time) {
+        if self.cases.len() == 0 {
+            return;
+        }
+        let mut peers = self.ends.with_addresses(of.swapped()).to_vec();
+        peers.extend(self.orphans.peer(of).map(|orphan| orphan.cookie));
+        for cookie in peers {
+            self.touch(cookie, now);
+        }
+    }
+
+    fn has_open_case(&self, cookie: Cookie) -> bool {
+        !self.cases.of(cookie, CATALOGUE.len()).is_empty()
+    }
+}
+
+/// An orphan that was parked before the tracer began, or whose record gave way.
+fn unseen_orphan(cookie: Cookie, tuple: Tuple, event: &Event) -> Parked {
+    let mut last = Snapshot {
+        cookie,
+        state: State::TimeWait,
+        socket: tracer_common::record::socket::Socket::default(),
+        past: tracer_common::record::socket::Past::default(),
+    };
+    last.socket.tuple = tuple;
+    last.past.flags = tracer_common::record::socket::PREEXISTING;
+    Parked {
+        cookie,
+        tuple,
+        closed: None,
+        at: event.at,
+        stays: FIN_TIMEOUT,
+        owner: None,
+        last,
+        reset_sent: None,
+        told: Vec::new(),
+    }
+}
+
+/// Recent RSTs for no socket, by the addresses of the segment they answered. Bounded: the oldest give way.
+#[derive(Default)]
+pub(super) struct LooseResets {
+    by_addresses: HashMap<Tuple, Loose, RandomState>,
+    arrivals: VecDeque<(Time, Tuple)>,
+}
+
+impl LooseResets {
+    const CAPACITY: usize = 4_096;
+
+    fn insert(&mut self, loose: Loose) {
+        if self.arrivals.len() >= Self::CAPACITY {
+            if let Some((_, oldest)) = self.arrivals.pop_front() {
+                self.by_addresses.remove(&oldest);
+            }
+        }
+        let key = addresses(loose.answered.tuple);
+        self.by_addresses.insert(key, loose);
+        self.arrivals.push_back((loose.at, key));
+    }
+
+    /// The RST that answered a segment of this connection.
+    pub(super) fn get(&self, of: Tuple) -> Option<&Loose> {
+        self.by_addresses.get(&addresses(of.swapped()))
+    }
+
+    pub(super) fn expire(&mut self, now: Time) {
+        while let Some((at, key)) = self.arrivals.pop_front_if(|(at, _)| *at + KEEP_CLOSED <= now) {
+            if self.by_addresses.get(&key).is_some_and(|loose| nanoseconds(at.since(loose.at)) == 0) {
+                self.by_addresses.remove(&key);
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What the engine is told: decoded records.
+
+use crate::{errno::Errno, name::Comm, time::Time};
+use tracer_common::{
+    State,
+    counter::{Cell, Counter},
+    record::{
+        reset_sent::Segment,
+        socket::{self, Past, Socket, Tuple},
+    },
+};
+
+/// A socket's cookie: unique for the life of the system, inherited by a TIME_WAIT remainder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cookie(pub u64);
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// When.
+    pub at: Time,
+    /// On which CPU.
+    pub cpu: u32,
+    /// The process that ran: the actor or a bystander (see [`Snapshot::owned`]).
+    pub task: Task,
+    /// What.
+    pub what: What,
+}
+
+/// The process and thread that ran at an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Task {
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// The thread's name.
+    pub comm: Comm,
+}
+
+/// The kinds of event.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "fields are named as what they hold")]
+pub enum What {
+    /// A socket changes its state.
+    StateChange { end: Snapshot, old: State, new: State },
+    /// A RST goes out.
+    ResetSent { origin: Origin, segment: Option<Segment>, reason: Option<i32> },
+    /// A RST is taken as valid.
+    ResetReceived { end: Snapshot },
+    /// A process is woken because of an error.
+    Error { end: Snapshot },
+    /// A send call failed.
+    SendFailed { end: Snapshot, errno: Option<Errno> },
+    /// A receive call failed.
+    ReceiveFailed { end: Snapshot, errno: Option<Errno> },
+    /// A look at a socket.
+    Sample { end: Snapshot },
+    /// A look at a descriptor; the event's task is its holder.
+    Holder { end: Snapshot, fd: u32 },
+    /// A look is over.
+    Answer { asked: Option<Cookie>, found: Presence },
+    /// Records were lost.
+    Loss { counter: Counter, cell: Cell },
+    /// Boot time and wall time were read; ticks a second of the kernel's timers, 0 while unknown.
+    Clock { wall_minus_boot_ns: i64, hz: u32 },
+    /// Time passed.
+    Tick,
+}
+
+/// What a reset is sent for.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "fields are named as what they hold")]
+pub enum Origin {
+    /// A full socket.
+    Full(Snapshot),
+    /// What is left of one: the tuple, and `FIN_WAIT2` or `TIME_WAIT`.
+    Remainder { cookie: Cookie, tuple: Tuple, substate: Option<State> },
+    /// No connection of this host.
+    Nothing,
+}
+
+/// What a look for one socket found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is in this state (a remainder: in this sub-state).
+    In(State),
+    /// It is gone.
+    Gone,
+    /// It could not be asked.
+    Unknown,
+}
+
+/// A socket as a hook saw it, and its past.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Who it is.
+    pub cookie: Cookie,
+    /// Its state.
+    pub state: State,
+    /// What the hook read.
+    pub socket: Socket,
+    /// What was kept beside it.
+    pub past: Past,
+}
+
+/// How the owner of a socket was learnt, best last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// It holds a descriptor, found by a scan.
+    Scan,
+    /// It owns the listener the connection waits at.
+    Accept,
+    /// It called connect().
+    Connect,
+    /// It called listen().
+    Listen,
+    /// It sent or received.
+    Io,
+    /// It closed or shut down.
+    Close,
+}
+
+/// A process that owns a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Process id.
+    pub pid: u32,
+    /// Its name when it was learnt.
+    pub comm: Comm,
+    /// How it was learnt.
+    pub source: Source,
+    /// Its descriptor, when a scan has seen it.
+    pub fd: Option<u32>,
+}
+
+impl Snapshot {
+    /// The connection.
+    pub fn tuple(&self) -> Tuple {
+        self.socket.tuple
+    }
+
+    /// Whether the event's task is the one that acts on the socket.
+    pub fn owned(&self) -> bool {
+        self.has(socket::OWNED)
+    }
+
+    /// Whether no process holds the socket any more.
+    pub fn dead(&self) -> bool {
+        self.has(socket::DEAD)
+    }
+
+    /// Whether the peer's FIN has arrived.
+    pub fn fin_received(&self) -> bool {
+        self.has(socket::DONE)
+    }
+
+    /// Whether the socket waits in an accept queue.
+    pub fn queued(&self) -> bool {
+        self.has(socket::NO_SOCKET) && !self.dead() && !self.has(socket::FAST_OPEN)
+    }
+
+    /// Whether this is a subflow of MPTCP, whose end is not the end of a connection.
+    pub fn mptcp(&self) -> bool {
+        self.has(socket::MPTCP)
+    }
+
+    /// Whether the socket is older than the tracer.
+    pub fn preexisting(&self) -> bool {
+        self.past.flags & socket::PREEXISTING != 0
+    }
+
+    /// The pending error.
+    pub fn errno(&self) -> Option<Errno> {
+        Errno::from_number(self.socket.err)
+    }
+
+    /// Bytes sent and not acknowledged, FIN and SYN included.
+    pub fn unacked(&self) -> u32 {
+        self.socket.snd_nxt.wrapping_sub(self.socket.snd_una)
+    }
+
+    /// Bytes written and not sent.
+    pub fn unsent(&self) -> u32 {
+        let unsent = self.socket.write_seq.wrapping_sub(self.socket.snd_nxt);
+        // After a FIN was sent snd_nxt is one beyond write_seq.
+        if unsent > u32::MAX / 2 { 0 } else { unsent }
+    }
+
+    /// Bytes received and not read. A FIN takes one sequence number that is never read.
+    pub fn unread(&self) -> u32 {
+        let unread = self.socket.rcv_nxt.wrapping_sub(self.socket.copied_seq);
+        unread.saturating_sub(u32::from(self.fin_received()))
+    }
+
+    /// The process that owns it, as far as is known without a look.
+    pub fn owner(&self) -> Option<Owner> {
+        let source = match self.past.source {
+            socket::OWNER_CONNECT => Source::Connect,
+            socket::OWNER_LISTEN => Source::Listen,
+            socket::OWNER_IO => Source::Io,
+            socket::OWNER_CLOSE => Source::Close,
+            socket::OWNER_SCAN => Source::Scan,
+            _ => return None,
+        };
+        Some(Owner { pid: self.past.owner, comm: Comm(self.past.comm), source, fd: None })
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.socket.flags & flag != 0
+    }
+}

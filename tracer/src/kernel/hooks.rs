@@ -1,0 +1,91 @@
+//! The hooks: which kernel event each program takes, and what is lost without it. The only such list.
+
+/// A kernel event and the program that takes it.
+#[derive(Debug)]
+pub struct Hook {
+    /// Name of the program, and of its files on both sides of the kernel boundary.
+    pub program: &'static str,
+    /// Where it goes.
+    pub point: Point,
+    /// What cannot be told without it, for a person.
+    pub without: &'static str,
+    /// Patterns that cannot be told at all without it.
+    pub patterns: &'static [&'static str],
+}
+
+/// Where a program goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// A BTF tracepoint.
+    Tracepoint(&'static str),
+    /// A BPF iterator, and the members its context must have at 8-byte steps.
+    Iterator(&'static str, &'static [&'static str]),
+}
+
+impl Point {
+    /// The name of the kernel's event.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tracepoint(name) | Self::Iterator(name, _) => name,
+        }
+    }
+}
+
+/// Every hook. The first is the one without which there is nothing to tell.
+pub const HOOKS: &[Hook] = &[
+    Hook {
+        program: "state_change",
+        point: Point::Tracepoint("inet_sock_set_state"),
+        without: "everything: no connection is seen",
+        patterns: &[
+            "accept_queue_reset",
+            "fin_wait2_write_reset",
+            "connection_reset",
+            "connection_refused",
+            "close_wait_leak",
+            "peer_stuck_in_close_wait",
+        ],
+    },
+    Hook {
+        program: "reset_received",
+        point: Point::Tracepoint("tcp_receive_reset"),
+        without: "whether an error came with a RST",
+        patterns: &["accept_queue_reset", "fin_wait2_write_reset", "connection_reset", "connection_refused"],
+    },
+    Hook {
+        program: "reset_sent",
+        point: Point::Tracepoint("tcp_send_reset"),
+        without: "who sent a RST from this host, and why",
+        patterns: &[],
+    },
+    Hook {
+        program: "send_length",
+        point: Point::Tracepoint("sock_send_length"),
+        without: "errnos of send calls as they happen, and owners of accepted sockets",
+        patterns: &[],
+    },
+    Hook {
+        program: "receive_length",
+        point: Point::Tracepoint("sock_recv_length"),
+        without: "errnos of receive calls as they happen, end of file, and owners of accepted sockets",
+        patterns: &[],
+    },
+    Hook {
+        program: "error",
+        point: Point::Tracepoint("inet_sk_error_report"),
+        without: "the error events of --events",
+        patterns: &[],
+    },
+    Hook {
+        program: "sample",
+        point: Point::Iterator("tcp", &["meta", "sk_common"]),
+        without: "sockets older than the tracer",
+        patterns: &[],
+    },
+    Hook {
+        program: "holder",
+        point: Point::Iterator("task_file", &["meta", "task", "fd", "file"]),
+        without: "owners of sockets older than the tracer, and leaks: they are confirmed by their descriptors",
+        patterns: &["close_wait_leak"],
+    },
+];

@@ -1,0 +1,117 @@
+//! Looks at what makes no event: sockets by cookie, holders of descriptors, settings of a namespace.
+
+use super::{
+    namespace::{self, Namespace},
+    probes::Probes,
+};
+use crate::event::{Cookie, Presence};
+use anyhow::{Context, Result};
+use hashbrown::HashMap;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+use tracer_common::record::socket::Tuple;
+
+/// What is to be looked at, and the namespaces to look in.
+pub struct Looks {
+    namespaces: HashMap<u32, Namespace>,
+    sockets: Vec<(Cookie, Tuple)>,
+    holders_wanted: bool,
+    holders_next: Instant,
+    /// A look at all descriptors costs time with their number: it happens at most this often.
+    period: Duration,
+}
+
+impl Looks {
+    /// Finds the namespaces of the host; looks at all descriptors at most once a `period`.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn new(period: Duration) -> Result<Self> {
+        let mut looks = Self {
+            namespaces: HashMap::new(),
+            sockets: Vec::new(),
+            holders_wanted: false,
+            holders_next: Instant::now(),
+            period,
+        };
+        looks.refresh()?;
+        Ok(looks)
+    }
+
+    /// A look at one socket is wanted.
+    pub fn want_socket(&mut self, cookie: Cookie, tuple: Tuple) {
+        self.sockets.push((cookie, tuple));
+    }
+
+    /// A look at all descriptors is wanted.
+    pub fn want_holders(&mut self) {
+        self.holders_wanted = true;
+    }
+
+    /// Whether that look is to happen now.
+    pub fn holders_due(&mut self) -> bool {
+        let due = self.holders_wanted && Instant::now() >= self.holders_next;
+        if due {
+            self.holders_wanted = false;
+            self.holders_next = Instant::now() + self.period;
+        }
+        due
+    }
+
+    /// Looks at the sockets that were asked for, each in its namespace.
+    pub fn sockets(&mut self) -> Vec<(Cookie, Presence)> {
+        let mut by_namespace: HashMap<u32, Vec<(Cookie, Tuple)>> = HashMap::new();
+        for (cookie, tuple) in self.sockets.drain(..) {
+            by_namespace.entry(tuple.netns).or_default().push((cookie, tuple));
+        }
+        let mut answers = Vec::new();
+        for (netns, asked) in by_namespace {
+            let unknown = || asked.iter().map(|(cookie, _)| (*cookie, Presence::Unknown)).collect();
+            let found = self.namespace(netns).and_then(|namespace| {
+                namespace::enter(namespace, || namespace::sockets(&asked)).ok()
+            });
+            answers.extend(found.unwrap_or_else(unknown));
+        }
+        answers
+    }
+
+    /// `tcp_fin_timeout` of a namespace in seconds.
+    pub fn fin_timeout_seconds(&mut self, netns: u32) -> Option<u64> {
+        let namespace = self.namespace(netns)?;
+        let read = || fs::read_to_string("/proc/sys/net/ipv4/tcp_fin_timeout");
+        let text = namespace::enter(namespace, read).ok()?.ok()?;
+        text.trim().parse().ok()
+    }
+
+    /// Every namespace that is known.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        self.namespaces.values()
+    }
+
+    fn namespace(&mut self, netns: u32) -> Option<&Namespace> {
+        if !self.namespaces.contains_key(&netns) {
+            self.refresh().ok()?;
+        }
+        self.namespaces.get(&netns)
+    }
+
+    fn refresh(&mut self) -> Result<()> {
+        let found = namespace::all().context("finding the network namespaces")?;
+        self.namespaces = found.into_iter().map(|namespace| (namespace.inum, namespace)).collect();
+        Ok(())
+    }
+}
+
+/// The records of all sockets of all namespaces that wait for something; every socket is marked on the way.
+///
+/// # Errors
+/// When an iterator cannot be read.
+pub fn samples(probes: &mut Probes, looks: &mut Looks) -> Result<Vec<u8>> {
+    let mut records = Vec::new();
+    for namespace in looks.namespaces.values() {
+        records.extend(namespace::enter(namespace, || probes.iterate("sample"))??);
+    }
+    Ok(records)
+}

@@ -1,0 +1,9 @@
+//! The running kernel: what it is, what it allows, and what it tells.
+
+pub mod btf;
+pub mod clock;
+pub mod hooks;
+pub mod look;
+pub mod namespace;
+pub mod probes;
+pub mod vocabulary;

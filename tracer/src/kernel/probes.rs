@@ -1,0 +1,199 @@
+//! Loads the programs, attaches them, and says of each why not. The only user of aya.
+
+use super::{
+    btf,
+    hooks::{HOOKS, Hook, Point},
+    vocabulary::Vocabulary,
+};
+use anyhow::{Context, Result, bail};
+use aya::{
+    Btf, Ebpf, EbpfLoader, VerifierLogLevel,
+    maps::{MapData, PerCpuArray, RingBuf},
+    programs::{BtfTracePoint, Iter, ProgramError},
+};
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsFd, AsRawFd},
+};
+use tracer_common::{
+    counter::{Cell, Counter},
+    settings::Settings,
+};
+use zerocopy::IntoBytes;
+
+/// The programs, as `build.rs` made them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
+
+/// How a hook stands.
+#[derive(Debug)]
+pub struct Status {
+    /// Which.
+    pub hook: &'static Hook,
+    /// Attached (iterators: loaded), or why not.
+    pub outcome: Result<(), Refusal>,
+}
+
+/// Why a hook could not be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// In a sentence without a dot.
+    pub why: String,
+    /// Whether it was for want of rights.
+    pub rights: bool,
+    /// What the verifier said, for `-vv`.
+    pub verifier: Option<String>,
+}
+
+/// The programs in the kernel; they leave it when this is dropped.
+pub struct Probes {
+    ebpf: Ebpf,
+    ring: Option<RingBuf<MapData>>,
+    counters: PerCpuArray<MapData, [u64; 3]>,
+    /// Each hook of [`HOOKS`], in its order.
+    pub statuses: Vec<Status>,
+}
+
+impl Probes {
+    /// Loads and attaches everything that this kernel and these rights allow.
+    ///
+    /// # Errors
+    /// When nothing could be loaded at all. A hook that could not be attached is a [`Status`], not an error.
+    pub fn attach(settings: &Settings, vocabulary: &Vocabulary, types: &btf::Btf, ring_bytes: u32) -> Result<Self> {
+        let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(&btf))
+            .verifier_log_level(VerifierLogLevel::STATS)
+            .override_global("OFFSETS", vocabulary.offsets.as_bytes(), true)
+            .override_global("NUMBERS", vocabulary.numbers.as_bytes(), true)
+            .override_global("SETTINGS", settings.as_bytes(), true)
+            .map_max_entries("EVENTS", ring_bytes)
+            .load(OBJECT)
+            .context("creating the maps of the BPF programs")?;
+        let ring = RingBuf::try_from(ebpf.take_map("EVENTS").context("the ring is missing")?)?;
+        let counters = PerCpuArray::try_from(ebpf.take_map("COUNTERS").context("the counters are missing")?)?;
+        let statuses = HOOKS.iter().map(|hook| Status { hook, outcome: start(&mut ebpf, hook, types, &btf) });
+        let statuses = statuses.collect();
+        Ok(Self { ebpf, ring: Some(ring), counters, statuses })
+    }
+
+    /// The ring; it can be taken once.
+    ///
+    /// # Panics
+    /// The second time.
+    pub fn take_ring(&mut self) -> RingBuf<MapData> {
+        self.ring.take().expect("the ring is taken once, by the loop that reads it")
+    }
+
+    /// Every counter of every CPU.
+    ///
+    /// # Errors
+    /// When the kernel refuses the look-up.
+    pub fn counters(&self) -> Result<Vec<(Counter, Vec<Cell>)>> {
+        Counter::ALL
+            .iter()
+            .map(|counter| {
+                let cells = self.counters.get(&(*counter as u32), 0).context("reading a counter")?;
+                let cell = |cell: &[u64; 3]| Cell { count: cell[0], first_ns: cell[1], last_ns: cell[2] };
+                Ok((*counter, cells.iter().map(cell).collect()))
+            })
+            .collect()
+    }
+
+    /// A file that reads as the records of an iterator.
+    fn iterator(&mut self, program: &str) -> Result<File> {
+        let program = self.ebpf.program_mut(program).with_context(|| format!("there is no program {program}"))?;
+        let iter: &mut Iter = program.try_into().context("the program is no iterator")?;
+        let id = iter.attach().context("attaching the iterator")?;
+        iter.take_link(id)?.into_file().context("opening the iterator")
+    }
+
+    /// Reads all records of an iterator, in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// When the iterator is not to be had, or reading fails.
+    pub fn iterate(&mut self, program: &str) -> Result<Vec<u8>> {
+        let status = self.statuses.iter().find(|status| status.hook.program == program);
+        if let Some(Status { outcome: Err(refusal), .. }) = status {
+            bail!("{}", refusal.why);
+        }
+        let mut records = Vec::new();
+        self.iterator(program)?.read_to_end(&mut records).context("reading the iterator")?;
+        Ok(records)
+    }
+
+    /// Run time and number of runs of every program that is attached, in nanoseconds; zero unless statistics are
+    /// on ([`Self::enable_statistics`]).
+    pub fn run_times(&self) -> Vec<(&'static str, u64, u64)> {
+        let programs = HOOKS.iter().filter_map(|hook| Some((hook.program, self.ebpf.program(hook.program)?)));
+        programs
+            .filter_map(|(name, program)| {
+                let info = program.info().ok()?;
+                Some((name, u64::try_from(info.run_time().as_nanos()).ok()?, info.run_count()))
+            })
+            .collect()
+    }
+
+    /// Runs that the kernel skipped because a program was running on that CPU already; such events are lost.
+    pub fn recursion_misses(&self) -> u64 {
+        let programs = HOOKS.iter().filter_map(|hook| self.ebpf.program(hook.program));
+        let misses = programs.filter_map(|program| {
+            let fd = program.fd().ok()?.as_fd().as_raw_fd();
+            let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+            text.lines().find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse::<u64>().ok())
+        });
+        misses.sum()
+    }
+
+    /// Turns on run time statistics of BPF programs for as long as the result lives; the host-wide sysctl is left
+    /// alone.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn enable_statistics() -> Result<impl Sized> {
+        aya::sys::enable_stats(aya::sys::Stats::RunTime).context("enabling BPF statistics")
+    }
+}
+
+fn start(ebpf: &mut Ebpf, hook: &Hook, types: &btf::Btf, btf: &Btf) -> Result<(), Refusal> {
+    let absent = |why: String| Refusal { why, rights: false, verifier: None };
+    let program = ebpf.program_mut(hook.program).ok_or_else(|| absent("the program is not in the object".into()))?;
+    match hook.point {
+        Point::Tracepoint(name) => {
+            if types.tracepoint_args(name).is_none() {
+                return Err(absent(format!("this kernel has no tracepoint {name}")));
+            }
+            let program: &mut BtfTracePoint = program.try_into().map_err(refusal)?;
+            program.load(name, btf).map_err(refusal)?;
+            program.attach().map_err(refusal)?;
+        }
+        Point::Iterator(name, members) => {
+            let context = format!("bpf_iter__{name}");
+            for (index, member) in members.iter().enumerate() {
+                let place = types.member(&context, member).map(|member| member.offset_bytes as usize);
+                if place != Some(index * 8) {
+                    return Err(absent(format!("this kernel has no iterator {name} of the known form")));
+                }
+            }
+            let program: &mut Iter = program.try_into().map_err(refusal)?;
+            program.load(name, btf).map_err(refusal)?;
+        }
+    }
+    Ok(())
+}
+
+fn refusal(error: ProgramError) -> Refusal {
+    let (io, verifier) = match &error {
+        ProgramError::LoadError { io_error, verifier_log } => (Some(io_error), Some(verifier_log.to_string())),
+        ProgramError::SyscallError(error) => (Some(&error.io_error), None),
+        _ => (None, None),
+    };
+    let rights = io.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    let why = match io {
+        Some(_) if rights => "the kernel does not allow it to this process".to_owned(),
+        Some(_) if verifier.is_some() => "the kernel's verifier refuses the program (-vv shows why)".to_owned(),
+        Some(error) => format!("the kernel refuses it: {error}"),
+        None => format!("{error}"),
+    };
+    Refusal { why, rights, verifier }
+}

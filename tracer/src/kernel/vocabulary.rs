@@ -1,0 +1,80 @@
+//! What the running kernel calls and keeps where, read from BTF once.
+
+use super::btf::Btf;
+use anyhow::{Result, ensure};
+use hashbrown::HashMap;
+use tracer_common::{
+    State,
+    layout::{ABSENT, Numbers, Offsets},
+};
+
+/// Offsets and numbers for the programs, names for people.
+pub struct Vocabulary {
+    /// Where the kernel keeps things.
+    pub offsets: Offsets,
+    /// Bits and argument positions.
+    pub numbers: Numbers,
+    /// `enum sk_rst_reason`, without the prefix; empty before Linux 6.10.
+    pub reset_reasons: HashMap<i32, String>,
+    /// Members the programs would read and this kernel does not have.
+    pub absent: Vec<&'static str>,
+}
+
+/// Members without which no record can be made.
+const ESSENTIAL: &[&str] =
+    &["family", "state", "daddr", "saddr", "dport", "net", "net_inum", "err", "flags", "sport", "lock_owned"];
+
+impl Vocabulary {
+    /// Looks everything up.
+    ///
+    /// # Errors
+    /// When the kernel lacks something without which no record can be made, or numbers its TCP states otherwise.
+    pub fn read(btf: &Btf) -> Result<Self> {
+        let mut absent = Vec::new();
+        let offsets = Offsets::resolve(|structure, member| {
+            let found = btf.member(structure, member).map(|member| member.offset_bytes);
+            if found.is_none() {
+                absent.push(member);
+            }
+            found
+        });
+        for (name, structure, member) in Offsets::MEMBERS {
+            let essential = ESSENTIAL.contains(name);
+            ensure!(!essential || btf.member(structure, member).is_some(), "struct {structure} has no {member}");
+        }
+        for state in State::ALL {
+            let name = format!("TCP_{}", state.name());
+            let number = btf.enumerator(&name);
+            ensure!(number.is_none_or(|number| number == i64::from(state.number())), "{name} is {number:?} here");
+        }
+        Ok(Self { offsets, numbers: numbers(btf), reset_reasons: reset_reasons(btf), absent })
+    }
+}
+
+fn numbers(btf: &Btf) -> Numbers {
+    let bit = |name| btf.enum_value("sock_flags", name).and_then(|bit| u32::try_from(bit).ok()).unwrap_or(ABSENT);
+    let reason = btf.tracepoint_args("tcp_send_reset").and_then(|arguments| {
+        arguments.iter().position(|argument| argument.type_name.contains("sk_rst_reason"))
+    });
+    Numbers {
+        sock_dead: bit("SOCK_DEAD"),
+        sock_done: bit("SOCK_DONE"),
+        sock_keepopen: bit("SOCK_KEEPOPEN"),
+        sock_linger: bit("SOCK_LINGER"),
+        mptcp_bit: btf.member("tcp_sock", "is_mptcp").map_or(ABSENT, |member| member.bit_in_byte.into()),
+        reset_reason_argument: reason.and_then(|index| u32::try_from(index).ok()).unwrap_or(ABSENT),
+    }
+}
+
+fn reset_reasons(btf: &Btf) -> HashMap<i32, String> {
+    let values = btf.enum_values("sk_rst_reason").unwrap_or_default();
+    values
+        .into_iter()
+        .filter_map(|(name, number)| {
+            let name = name.strip_prefix("SK_RST_REASON_")?;
+            Some((i32::try_from(number).ok()?, name.to_owned()))
+        })
+        .filter(|(_, name)| name != "MAX")
+        .collect()
+}
+

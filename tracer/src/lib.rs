@@ -1,0 +1,24 @@
+//! tcptrace tells why a TCP connection failed.
+//!
+//! Data flows one way, and imports do too (`tests/layers.rs` holds it so):
+//!
+//! ```text
+//! kernel hook -> ring -> kernel::ring -+
+//!                recording ------------+-> decode -> engine (table, patterns) -> finding -> enrich -> record -> output
+//!                                                       ^ time comes from records and `advance(now)` alone
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod decode;
+pub mod engine;
+pub mod errno;
+pub mod enrich;
+pub mod event;
+pub mod finding;
+pub mod kernel;
+pub mod live;
+pub mod name;
+pub mod pattern;
+pub mod recording;
+pub mod scenario;
+pub mod time;

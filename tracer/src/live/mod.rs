@@ -1,0 +1,359 @@
+//! The running kernel as a source: one task owns the ring, the decoding and the engine, without locks.
+
+mod own;
+mod totals;
+
+pub use totals::Totals;
+
+use crate::{
+    decode::decode,
+    engine::{Engine, Request},
+    event::{Cookie, Event, Presence, What},
+    finding::Finding,
+    kernel::{
+        clock,
+        look::{self, Looks},
+        probes::Probes,
+    },
+    recording::Writer,
+    time::Time,
+};
+use anyhow::{Context, Result};
+use aya::maps::{MapData, RingBuf};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::BufWriter,
+    time::{Duration, Instant},
+};
+use own::{header, length};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::sleep,
+};
+use tracer_common::{
+    counter::{Cell, Counter},
+    record::{
+        Header, Kind,
+        answer::{self, Answer},
+        clock::Clock,
+        loss::Loss,
+    },
+};
+use zerocopy::{Immutable, IntoBytes};
+
+/// While records come, those that wake nobody are fetched this often …
+const BUSY_TICK: Duration = Duration::from_millis(10);
+/// … for this long after the last one; then twice a second.
+const BUSY_FOR: Duration = Duration::from_secs(1);
+const IDLE_TICK: Duration = Duration::from_millis(500);
+/// How often the clocks are compared.
+const CLOCK_PERIOD: Duration = Duration::from_secs(1);
+
+/// What the source tells.
+pub enum Told {
+    /// Something went wrong with a connection.
+    Finding(Box<Finding>),
+    /// Something happened.
+    Event(Box<Event>),
+}
+
+/// The source and the engine it feeds.
+pub struct Live {
+    probes: Probes,
+    ring: AsyncFd<RingBuf<MapData>>,
+    engine: Engine,
+    looks: Looks,
+    recorder: Option<Writer<BufWriter<File>>>,
+    told: Vec<Told>,
+    /// Whether events are told, too.
+    events: bool,
+    offset: clock::Offset,
+    hz: u32,
+    known: BTreeMap<(u32, usize), Cell>,
+    received: u64,
+    malformed: u64,
+    busy_until: Option<Instant>,
+    clock_due: Instant,
+}
+
+impl Live {
+    /// Takes over the attached programs.
+    ///
+    /// # Errors
+    /// When the ring cannot be polled or the clocks not be read.
+    pub fn new(
+        mut probes: Probes,
+        engine: Engine,
+        looks: Looks,
+        recorder: Option<Writer<BufWriter<File>>>,
+        events: bool,
+    ) -> Result<Self> {
+        #[expect(deprecated, reason = "its successor is unsafe; the ring keeps its descriptor as long as it lives")]
+        let ring = AsyncFd::with_interest(probes.take_ring(), Interest::READABLE).context("polling the ring")?;
+        let offset = clock::offset().context("reading the clocks")?;
+        Ok(Self {
+            probes,
+            ring,
+            engine,
+            looks,
+            recorder,
+            told: Vec::new(),
+            events,
+            offset,
+            hz: 0,
+            known: BTreeMap::new(),
+            received: 0,
+            malformed: 0,
+            busy_until: None,
+            clock_due: Instant::now(),
+        })
+    }
+
+    /// Marks the sockets that exist, and learns who owns them; the number of sockets that are older than this.
+    ///
+    /// # Errors
+    /// When a namespace or the descriptors could not be read; what was read until then counts.
+    pub fn scan(&mut self) -> Result<u64> {
+        let records = look::samples(&mut self.probes, &mut self.looks)?;
+        self.feed_all(&records)?;
+        let records = self.probes.iterate("holder")?;
+        self.feed_all(&records)?;
+        self.answer(None, Presence::Unknown)?;
+        Ok(self.totals()?.kernel.get(Counter::Scanned.name()).copied().unwrap_or(0))
+    }
+
+    /// Waits for records or for time to pass, handles both, and gives what there is to tell.
+    ///
+    /// # Errors
+    /// When the ring, a counter or the recording fails.
+    pub async fn next(&mut self) -> Result<Vec<Told>> {
+        let wait = self.until_next();
+        tokio::select! {
+            ready = self.ring.readable_mut() => {
+                let mut guard = ready.context("waiting for the ring")?;
+                // Cleared before the drain: a record that comes in between wakes again.
+                guard.clear_ready();
+            }
+            () = sleep(wait) => {}
+        }
+        self.step()
+    }
+
+    /// Handles everything that is there now.
+    ///
+    /// # Errors
+    /// When the ring, a counter or the recording fails.
+    pub fn step(&mut self) -> Result<Vec<Told>> {
+        let drained = self.drain()?;
+        if drained > 0 {
+            self.busy_until = Some(Instant::now() + BUSY_FOR);
+        }
+        self.note_losses()?;
+        if Instant::now() >= self.clock_due {
+            self.clock_due = Instant::now() + CLOCK_PERIOD;
+            self.offset = clock::offset()?;
+            self.tell_clock()?;
+        }
+        self.advance()?;
+        self.serve()?;
+        Ok(self.take_told())
+    }
+
+    /// Fetches what is left, judges what is open, and ends the run.
+    ///
+    /// # Errors
+    /// When the ring, a counter or the recording fails.
+    pub fn finish(&mut self) -> Result<Vec<Told>> {
+        self.drain()?;
+        self.note_losses()?;
+        self.advance()?;
+        self.engine.finish();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush()?;
+        }
+        Ok(self.take_told())
+    }
+
+    /// Wall clock minus boot clock, in nanoseconds, as last read.
+    pub fn wall_minus_boot_ns(&self) -> i64 {
+        self.offset.wall_minus_boot_ns
+    }
+
+    /// The programs.
+    pub fn probes(&self) -> &Probes {
+        &self.probes
+    }
+
+    fn until_next(&self) -> Duration {
+        let busy = self.busy_until.is_some_and(|until| Instant::now() < until);
+        let tick = if busy { BUSY_TICK } else { IDLE_TICK };
+        let deadline = self.engine.next_deadline();
+        if deadline == Time::NEVER {
+            return tick;
+        }
+        // An engine that is late already is served by the next tick of the timer, not by spinning.
+        deadline.since(clock::now()).clamp(Duration::from_millis(1), tick)
+    }
+
+    fn drain(&mut self) -> Result<u64> {
+        let mut drained = 0;
+        loop {
+            // A record borrows the ring; it is copied so that the engine may be fed.
+            let Some(bytes) = self.ring.get_mut().next().map(|record| record.to_vec()) else { return Ok(drained) };
+            drained += 1;
+            self.feed(&bytes)?;
+        }
+    }
+
+    fn feed_all(&mut self, mut records: &[u8]) -> Result<()> {
+        while let Some(length) = length(records) {
+            let (record, rest) = records.split_at(length);
+            self.feed(record)?;
+            records = rest;
+        }
+        Ok(())
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        self.received += 1;
+        let Ok(event) = decode(bytes) else {
+            self.malformed += 1;
+            return Ok(());
+        };
+        self.learn_hz(&event)?;
+        self.record(bytes)?;
+        if self.events && told_as_event(&event.what) {
+            self.told.push(Told::Event(Box::new(event.clone())));
+        }
+        self.engine.ingest(event);
+        Ok(())
+    }
+
+    /// The first socket whose namespace tells `tcp_fin_timeout` in ticks and in seconds tells what a tick is.
+    fn learn_hz(&mut self, event: &Event) -> Result<()> {
+        if self.hz != 0 {
+            return Ok(());
+        }
+        let (What::StateChange { end, .. } | What::Sample { end } | What::Holder { end, .. }) = &event.what else {
+            return Ok(());
+        };
+        let (ticks, netns) = (end.socket.fin_timeout, end.tuple().netns);
+        if let Some(seconds) = self.looks.fin_timeout_seconds(netns).filter(|_| ticks != 0) {
+            self.hz = clock::hz_from(ticks.into(), seconds).unwrap_or(0);
+            self.tell_clock()?;
+        }
+        Ok(())
+    }
+
+    fn tell_clock(&mut self) -> Result<()> {
+        let clock = Clock {
+            header: header::<Clock>(Kind::Clock, 0),
+            wall_minus_boot_ns: self.offset.wall_minus_boot_ns,
+            hz: self.hz,
+            reserved: 0,
+        };
+        self.feed_own(&clock)
+    }
+
+    /// Feeds a record of this process' own making.
+    fn feed_own<R: IntoBytes + Immutable>(&mut self, record: &R) -> Result<()> {
+        let bytes = record.as_bytes();
+        self.record(bytes)?;
+        if let Ok(event) = decode(bytes) {
+            self.engine.ingest(event);
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, bytes: &[u8]) -> Result<()> {
+        self.recorder.as_mut().map_or(Ok(()), |recorder| recorder.frame(bytes))
+    }
+
+    /// Lets the engine's time pass; a recording keeps when that was.
+    fn advance(&mut self) -> Result<()> {
+        let tick = header::<Header>(Kind::Tick, 0);
+        if self.recorder.is_some() {
+            self.record(tick.as_bytes())?;
+        }
+        self.engine.advance(Time(tick.at_ns));
+        for finding in self.engine.take_findings() {
+            self.told.push(Told::Finding(Box::new(finding)));
+        }
+        Ok(())
+    }
+
+    fn take_told(&mut self) -> Vec<Told> {
+        for finding in self.engine.take_findings() {
+            self.told.push(Told::Finding(Box::new(finding)));
+        }
+        std::mem::take(&mut self.told)
+    }
+
+    /// Tells the engine what was lost since it was last told.
+    fn note_losses(&mut self) -> Result<()> {
+        for (counter, cells) in self.probes.counters()? {
+            if !counter.is_loss() {
+                continue;
+            }
+            for (cpu, cell) in (0u32..).zip(cells) {
+                let known = self.known.entry((counter as u32, cpu as usize)).or_default();
+                if cell.count == known.count {
+                    continue;
+                }
+                // New losses lie between the last known one and the newest.
+                let first_ns = if known.count == 0 { cell.first_ns } else { known.last_ns };
+                let news = Cell { count: cell.count - known.count, first_ns, last_ns: cell.last_ns };
+                *known = cell;
+                let header = header::<Loss>(Kind::Loss, cpu);
+                self.feed_own(&Loss { header, cell: news, counter: counter as u32, reserved: 0 })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers what the engine asks.
+    fn serve(&mut self) -> Result<()> {
+        let requests = self.engine.take_requests();
+        for request in requests {
+            match request {
+                Request::Holders => self.looks.want_holders(),
+                Request::Socket { cookie, tuple } => self.looks.want_socket(cookie, tuple),
+            }
+        }
+        for (cookie, found) in self.looks.sockets() {
+            self.answer(Some(cookie), found)?;
+        }
+        if self.looks.holders_due() {
+            match self.probes.iterate("holder") {
+                Ok(records) => self.feed_all(&records)?,
+                Err(error) => tracing::warn!("looking for holders: {error:#}"),
+            }
+            self.answer(None, Presence::Unknown)?;
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, asked: Option<Cookie>, found: Presence) -> Result<()> {
+        let state = match found {
+            Presence::In(state) => state.number(),
+            Presence::Gone => answer::GONE,
+            Presence::Unknown => answer::UNKNOWN,
+        };
+        let header = header::<Answer>(Kind::Answer, 0);
+        self.feed_own(&Answer { header, cookie: asked.map_or(0, |cookie| cookie.0), state, reserved: [0; 7] })
+    }
+}
+
+/// Whether something happened, rather than was looked up.
+fn told_as_event(what: &What) -> bool {
+    matches!(
+        what,
+        What::StateChange { .. }
+            | What::ResetSent { .. }
+            | What::ResetReceived { .. }
+            | What::Error { .. }
+            | What::SendFailed { .. }
+            | What::ReceiveFailed { .. }
+    )
+}

@@ -1,0 +1,187 @@
+//! P13: a RST ended an open connection.
+
+use super::{
+    End, Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    words::{bytes, comm, owner, peer_owner, who},
+};
+use crate::{
+    errno::Errno,
+    finding::{Fact, Severity},
+};
+use tracer_common::State;
+
+/// `RCV_SHUTDOWN`: the process wants no more data.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/net/sock.h#L1537-L1539>
+const RCV_SHUTDOWN: u8 = 1;
+
+pub(super) static PATTERN: Pattern = Pattern {
+    id: "connection_reset",
+    title: "connection reset by the peer",
+    severity: Severity::Warning,
+    triggers: &[Trigger::Failed],
+    supersedes: &[],
+    settings: &[],
+    text: Text {
+        en: Words {
+            seen: "\
+A RST arrived for an open connection. The next send or receive fails with ECONNRESET, once; after that reads give \
+end of file and writes EPIPE with SIGPIPE. Had the peer's FIN come before, the errno is EPIPE, and reads give end \
+of file for ever.",
+            means: "\
+The other end gave the connection up: it aborted on purpose (SO_LINGER 0), closed while data was unread, lost its \
+state, or a device on the path spoke for it. From this end alone these cannot be told apart; where the other end is \
+on this host too, its process and the kernel's reason are named. Data that was sent and not acknowledged is lost.",
+            advice: "\
+Ask the other end why: run this tool there, or look at its log at this time. Retry what may be repeated on a new \
+connection.",
+            confirm: "nstat -az TcpEstabResets TcpExtTCPAbortOnData TcpExtTCPAbortOnClose",
+        },
+        zh: Words {
+            seen: "\
+一个已建立的连接收到了 RST。下一次收发返回 ECONNRESET,仅一次;此后读得到文件结束,写得到 EPIPE 和 SIGPIPE。如果对方的 FIN 先到,则 errno 是 EPIPE,读永远得到文件结束。",
+            means: "\
+对方放弃了连接:主动中止(SO_LINGER 0)、在有未读数据时关闭、丢失了状态,或者路径上的设备代它发送。仅从这一端无法区分;如果另一端也在本机,会给出它的进程和内核的原因。已发送而未确认的数据丢失。",
+            advice: "到另一端查原因:在那里运行本工具,或查看它当时的日志。可以重复的请求在新连接上重试。",
+            confirm: "nstat -az TcpEstabResets TcpExtTCPAbortOnData TcpExtTCPAbortOnClose",
+        },
+    },
+    judge,
+    scenarios: &[
+        Scenario {
+            name: "the server aborts, both ends here",
+            trace: "
+                c = 127.0.0.1:40000 > 127.0.0.1:8080 out curl[42]
+                s = swap c in nginx[17]
+                0ms     c CLOSE>SYN_SENT owned
+                0.1ms   c SYN_SENT>ESTABLISHED
+                0.1ms   s SYN_RECV>ESTABLISHED
+                100ms   s ESTABLISHED>CLOSE owned linger0
+                100.01ms c reset-received unacked=9
+                100.02ms c ESTABLISHED>CLOSE err=ECONNRESET unacked=9
+                100.05ms s reset-sent reason=TCP_STATE owned
+            ",
+            expect: &["connection_reset warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_STATE complete"],
+        },
+        Scenario {
+            name: "the cause is not visible here",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                0ms     c CLOSE>SYN_SENT owned
+                0.1ms   c SYN_SENT>ESTABLISHED
+                100.01ms c reset-received
+                100.02ms c ESTABLISHED>CLOSE err=ECONNRESET
+            ",
+            expect: &["connection_reset warning ECONNRESET local=curl[42] peer=none"],
+        },
+        Scenario {
+            name: "a server that only waits is found by a look",
+            trace: "
+                s = 10.0.0.2:8080 > 10.0.0.1:40000 in
+                0ms     s SYN_RECV>ESTABLISHED
+                100ms   s reset-received
+                100.02ms s ESTABLISHED>CLOSE err=ECONNRESET
+                200ms   s holder nginx[17] fd=9
+                200ms   holders-done
+            ",
+            expect: &["connection_reset warning ECONNRESET local=nginx[17]"],
+        },
+        Scenario {
+            name: "an orphan is reset: nobody is told",
+            trace: "
+                s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
+                0ms     s SYN_RECV>ESTABLISHED
+                5ms     s ESTABLISHED>FIN_WAIT1 owned
+                9ms     s reset-received dead
+                9.01ms  s FIN_WAIT1>CLOSE err=ECONNRESET dead
+            ",
+            expect: &[],
+        },
+        Scenario {
+            name: "its own shutdown refuses data: no RST came",
+            trace: "
+                s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
+                0ms     s SYN_RECV>ESTABLISHED
+                5ms     s ESTABLISHED>FIN_WAIT1 owned
+                9ms     s reset-received shutdown=3
+                9.01ms  s FIN_WAIT2>CLOSE err=ECONNRESET shutdown=3
+                9.02ms  s reset-sent reason=TCP_ABORT_ON_DATA answers=PA:9
+            ",
+            expect: &[],
+        },
+        Scenario {
+            name: "a subflow of MPTCP ends, the connection lives",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                0ms     c SYN_SENT>ESTABLISHED
+                9ms     c reset-received mptcp
+                9.01ms  c ESTABLISHED>CLOSE err=ECONNRESET mptcp
+            ",
+            expect: &[],
+        },
+        Scenario {
+            name: "the record of the sender was lost",
+            trace: "
+                c = 127.0.0.1:40000 > 127.0.0.1:8080 out curl[42]
+                0ms     c SYN_SENT>ESTABLISHED
+                9ms     c reset-received
+                9.01ms  c ESTABLISHED>CLOSE err=ECONNRESET
+                9.05ms  lost 1
+            ",
+            expect: &["connection_reset warning peer=none missing=ring_full"],
+        },
+    ],
+};
+
+fn judge(view: &View<'_>) -> Verdict {
+    let (Occasion::Failed { old, errno, .. }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
+    let Some((_, before)) = end.reset_received else { return Verdict::No };
+    let open = matches!(old, State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait);
+    if !open || before.queued() || before.dead() {
+        return Verdict::No;
+    }
+    if shut_itself(end, old) {
+        return Verdict::No;
+    }
+    let sender = view.peer.and_then(|peer| peer.reset_sent);
+    if sender.is_none() && view.loose.is_none() && !view.last {
+        return Verdict::Wait;
+    }
+    let owner = owner(view);
+    let reason = sender.and_then(|sent| view.host.reason(sent.reason)).map_or(String::new(), |r| format!(" ({r})"));
+    let what = match (peer_owner(view), sender) {
+        (Some(peer), Some(_)) => {
+            format!("{} reset its connection to {}{reason}.", who(Some(peer), ""), who(owner, "a process"))
+        }
+        _ => format!(
+            "A RST from {} ended an open connection of {}; what caused it cannot be seen from here.",
+            end.tuple().remote_address(),
+            who(owner, "a process"),
+        ),
+    };
+    let lost = end.snapshot.unacked() + end.snapshot.unsent();
+    let loss = if lost == 0 { String::new() } else { format!(" {} it had written are lost.", bytes(lost)) };
+    let call = if errno == Errno::EPIPE { "write" } else { "read or write" };
+    Verdict::Found(Box::new(Found {
+        severity: PATTERN.severity,
+        confidence: 0.95,
+        errno: Some(errno),
+        message: format!("{what} The next {call} of {} fails with {errno}.{loss}", comm(owner, "the process")),
+        advice: PATTERN.text.en.advice.to_owned(),
+        facts: vec![
+            ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
+            ("unsent_bytes", Fact::Count(end.snapshot.unsent().into())),
+            ("unread_bytes", Fact::Count(before.unread().into())),
+            ("received_bytes", Fact::Count(before.socket.bytes_received)),
+            ("retransmits", Fact::Count(before.socket.retransmits.into())),
+        ],
+        also: vec![],
+    }))
+}
+
+/// Whether nothing was received: data met a socket shut down for receiving, and its own kernel reset both ends.
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L6934-L6947>
+fn shut_itself(end: &End, old: State) -> bool {
+    matches!(old, State::FinWait1 | State::FinWait2)
+        && end.reset_received.is_some_and(|(_, before)| before.socket.shutdown & RCV_SHUTDOWN != 0)
+        && end.reset_sent.is_some_and(|sent| sent.answered.is_some())
+}

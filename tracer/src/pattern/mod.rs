@@ -1,0 +1,151 @@
+//! The catalogue: one file, one static, one id a pattern.
+
+pub mod text;
+pub mod view;
+mod words;
+
+pub use text::{Lang, Text, Words};
+pub use view::{End, Found, Host, Listener, Loose, Occasion, Parked, SentReset, Verdict, View};
+
+use crate::finding::Severity;
+use std::{fmt, time::Duration};
+use tracer_common::State;
+
+/// The one list of the patterns, in the order in which the documentation shows them: hands it to a macro, here
+/// and wherever each pattern has a part of its own.
+#[macro_export]
+macro_rules! patterns {
+    ($with:ident) => {
+        $with! {
+            accept_queue_reset,
+            fin_wait2_write_reset,
+            connection_reset,
+            connection_refused,
+            close_wait_leak,
+            peer_stuck_in_close_wait,
+        }
+    };
+}
+
+macro_rules! catalogue {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name;)+
+
+        /// Every pattern.
+        pub static CATALOGUE: &[&Pattern] = &[$(&$name::PATTERN),+];
+    };
+}
+patterns!(catalogue);
+
+/// A way in which connections fail.
+pub struct Pattern {
+    /// The id: `snake_case`, names the symptom, never reused.
+    pub id: &'static str,
+    /// The title, under 60 characters.
+    pub title: &'static str,
+    /// How bad it is as a rule; the judge may say otherwise of one connection.
+    pub severity: Severity,
+    /// When it is asked.
+    pub triggers: &'static [Trigger],
+    /// Less specific patterns that give way when this one holds for the same incident.
+    pub supersedes: &'static [&'static str],
+    /// What a user may tune.
+    pub settings: &'static [&'static Setting],
+    /// What it means, in both languages.
+    pub text: Text,
+    /// The rule.
+    pub judge: fn(&View<'_>) -> Verdict,
+    /// What it finds and what it must not find; also its tests.
+    pub scenarios: &'static [Scenario],
+}
+
+/// When a pattern is asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Trigger {
+    /// A socket goes to CLOSE with an error pending.
+    Failed,
+    /// A RST goes out for a connection of this host.
+    ResetSent,
+    /// A socket has stayed in a state for as long as a setting says.
+    Stay(State, &'static Setting),
+    /// An orphan in FIN_WAIT2, parked as a TIME_WAIT remainder, is about to expire, or has stayed as long as a
+    /// setting says.
+    Parked(&'static Setting),
+}
+
+/// A threshold a user may tune.
+#[derive(Debug)]
+pub struct Setting {
+    /// `pattern.name`, unique.
+    pub key: &'static str,
+    /// What holds when nothing is said.
+    pub default: Value,
+    /// What it is for, in a sentence without a dot.
+    pub meaning: &'static str,
+}
+
+/// The value of a setting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A stretch of time.
+    Time(Duration),
+    /// A number of things.
+    Count(u64),
+    /// A share, 0 to 1.
+    Share(f64),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Share(share) => write!(f, "{}%", share * 100.0),
+            Self::Time(time) if time.subsec_nanos() == 0 => write!(f, "{}s", time.as_secs()),
+            Self::Time(time) if time.subsec_nanos() % 1_000_000 == 0 => write!(f, "{}ms", time.as_millis()),
+            Self::Time(time) => write!(f, "{}ns", time.as_nanos()),
+        }
+    }
+}
+
+/// How long a finding may wait for the other end.
+pub static HOLD: Setting = Setting {
+    key: "join.hold",
+    default: Value::Time(Duration::from_millis(50)),
+    meaning: "how long a finding waits for what the other end tells",
+};
+
+/// How often what makes no event is looked at.
+pub static POLL_PERIOD: Setting = Setting {
+    key: "poll.period",
+    default: Value::Time(Duration::from_secs(1)),
+    meaning: "how often what makes no event is looked at",
+};
+
+/// Over what time equal findings become one.
+pub static STORM_WINDOW: Setting = Setting {
+    key: "storm.window",
+    default: Value::Time(Duration::from_secs(10)),
+    meaning: "over what time findings of one pattern, owner and service become one record",
+};
+
+/// Every setting: the engine's own, then the patterns'.
+pub fn settings() -> impl Iterator<Item = &'static Setting> {
+    [&HOLD, &POLL_PERIOD, &STORM_WINDOW]
+        .into_iter()
+        .chain(CATALOGUE.iter().flat_map(|pattern| pattern.settings.iter().copied()))
+}
+
+/// The pattern with this id.
+pub fn by_id(id: &str) -> Option<&'static Pattern> {
+    CATALOGUE.iter().copied().find(|pattern| pattern.id == id)
+}
+
+/// A short history, and what the whole catalogue makes of it (the form is `scenario`'s).
+pub struct Scenario {
+    /// What happens, in a few words.
+    pub name: &'static str,
+    /// The history, one event a line.
+    pub trace: &'static str,
+    /// One line a finding: its id first, then words that its summary must hold.
+    pub expect: &'static [&'static str],
+}

@@ -1,0 +1,266 @@
+//! What a rule is shown, and what it may answer.
+
+use super::{Setting, Value};
+use crate::{
+    errno::Errno,
+    event::{Cookie, Owner, Presence, Snapshot, Task},
+    finding::{Fact, FindingId, Severity},
+    time::Time,
+};
+use hashbrown::HashMap;
+use std::time::Duration;
+use tracer_common::{
+    State,
+    record::{reset_sent::Segment, socket::Tuple},
+};
+
+/// One incident as a rule sees it. Pure: two equal views give equal verdicts.
+pub struct View<'a> {
+    /// The time of the judgement.
+    pub now: Time,
+    /// Why the rule is asked.
+    pub occasion: &'a Occasion,
+    /// The end this is about; none when only a parked orphan is left of it.
+    pub end: Option<&'a End>,
+    /// What is left of this end, when it is an orphan that was parked.
+    pub parked: Option<&'a Parked>,
+    /// The other end's socket, when it is on this host and something happened to it.
+    pub peer: Option<&'a End>,
+    /// What is left of the other end, when it is an orphan that was parked.
+    pub peer_parked: Option<&'a Parked>,
+    /// A RST that went out for no socket and fits the other end's addresses.
+    pub loose: Option<&'a Loose>,
+    /// The listener whose queue this end waits in; none when several fit.
+    pub listener: Option<&'a Listener>,
+    /// Other ends of the same owner and service that have stayed as long in the same state, this one included.
+    pub alike: usize,
+    /// What a look has found, once one was asked for.
+    pub looked: Option<Presence>,
+    /// The host's settings and vocabulary.
+    pub host: &'a Host,
+    /// Nothing more is waited for: `Wait` counts as `No`.
+    pub last: bool,
+}
+
+/// Why a rule is asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Occasion {
+    /// The end went to CLOSE with an error.
+    Failed {
+        /// When.
+        at: Time,
+        /// From which state.
+        old: State,
+        /// With which error.
+        errno: Errno,
+    },
+    /// The end sent a RST.
+    ResetSent {
+        /// When.
+        at: Time,
+    },
+    /// The end has stayed in a state.
+    Stayed {
+        /// When the rule became due.
+        at: Time,
+    },
+    /// The parked orphan is about to expire.
+    Parked {
+        /// When the rule became due.
+        at: Time,
+    },
+}
+
+impl Occasion {
+    /// When it happened.
+    pub const fn at(&self) -> Time {
+        match self {
+            Self::Failed { at, .. } | Self::ResetSent { at } | Self::Stayed { at } | Self::Parked { at } => {
+                *at
+            }
+        }
+    }
+}
+
+/// One end of a connection to which something happened.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// The newest snapshot of it.
+    pub snapshot: Snapshot,
+    /// When it entered its state; none when that was not seen.
+    pub since: Option<Time>,
+    /// When a RST was received.
+    pub reset_received: Option<(Time, Snapshot)>,
+    /// The RST it sent.
+    pub reset_sent: Option<SentReset>,
+    /// Its death.
+    pub failed: Option<(Time, State, Errno)>,
+    /// The error a call of the program got, when it came to light.
+    pub observed: Option<(Time, &'static str, Errno)>,
+    /// When the same process was connected to the same port after this end was refused.
+    pub retried: Option<Time>,
+    /// The owner, as a look has found it.
+    pub holder: Option<Owner>,
+    /// What was told of it.
+    pub told: Vec<FindingId>,
+}
+
+impl End {
+    /// An end of which nothing but a snapshot is known.
+    pub const fn new(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot,
+            since: None,
+            reset_received: None,
+            reset_sent: None,
+            failed: None,
+            observed: None,
+            retried: None,
+            holder: None,
+            told: Vec::new(),
+        }
+    }
+
+    /// The connection.
+    pub fn tuple(&self) -> Tuple {
+        self.snapshot.tuple()
+    }
+
+    /// The process that owns it: what acted on it before what merely holds it.
+    pub fn owner(&self) -> Option<Owner> {
+        let known = self.snapshot.owner();
+        match (known, self.holder) {
+            (Some(owner), Some(holder)) if owner.pid == holder.pid => Some(Owner { fd: holder.fd, ..owner }),
+            (Some(owner), _) => Some(owner),
+            (None, holder) => holder,
+        }
+    }
+}
+
+/// A RST that a socket of this host sent.
+#[derive(Clone, Copy, Debug)]
+pub struct SentReset {
+    /// When it had left.
+    pub at: Time,
+    /// `enum sk_rst_reason`, when the kernel gives one.
+    pub reason: Option<i32>,
+    /// The segment it answered; none for a RST of this end's own accord.
+    pub answered: Option<Segment>,
+    /// The process that acted; none when none did.
+    pub by: Option<Task>,
+}
+
+/// An orphan in FIN_WAIT2 of which only a TIME_WAIT remainder is left.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    /// Its cookie.
+    pub cookie: Cookie,
+    /// The connection.
+    pub tuple: Tuple,
+    /// When its process closed it.
+    pub closed: Option<Time>,
+    /// When it was parked.
+    pub at: Time,
+    /// For how long it stays.
+    pub stays: Duration,
+    /// The process that closed it.
+    pub owner: Option<Owner>,
+    /// The last snapshot's user id and direction.
+    pub last: Snapshot,
+    /// The RST it answered with.
+    pub reset_sent: Option<SentReset>,
+    /// What was told of it.
+    pub told: Vec<FindingId>,
+}
+
+/// A RST for no socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Loose {
+    /// When.
+    pub at: Time,
+    /// `enum sk_rst_reason`, when the kernel gives one.
+    pub reason: Option<i32>,
+    /// The segment it answered.
+    pub answered: Segment,
+}
+
+/// A listening socket.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its cookie.
+    pub cookie: Cookie,
+    /// Where it listens.
+    pub tuple: Tuple,
+    /// Its owner.
+    pub owner: Option<Owner>,
+    /// Its queue's limit when last seen.
+    pub limit: u32,
+}
+
+/// What the rules know of the host.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Settings that differ from their default, by key.
+    pub settings: HashMap<&'static str, Value>,
+    /// The running kernel's names of `enum sk_rst_reason`, without their prefix.
+    pub reset_reasons: HashMap<i32, String>,
+    /// Ticks a second of the kernel's timers; 0 when unknown.
+    pub hz: u32,
+}
+
+impl Host {
+    /// The value of a setting.
+    pub fn value(&self, setting: &Setting) -> Value {
+        self.settings.get(setting.key).copied().unwrap_or(setting.default)
+    }
+
+    /// The value of a setting that is a time.
+    ///
+    /// # Panics
+    /// When the setting is none, which is a mistake in the catalogue.
+    pub fn time(&self, setting: &Setting) -> Duration {
+        match self.value(setting) {
+            Value::Time(time) => time,
+            other => panic!("{} is {other}, not a time", setting.key),
+        }
+    }
+
+    /// The name of a reset's reason.
+    pub fn reason(&self, number: Option<i32>) -> Option<&str> {
+        number.and_then(|number| self.reset_reasons.get(&number)).map(String::as_str)
+    }
+}
+
+/// What a rule answers.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It does not hold.
+    No,
+    /// It cannot be told yet: ask again when something happens to either end, or at the end of the hold.
+    Wait,
+    /// It cannot be told before then.
+    WaitUntil(Time),
+    /// It holds unless a look says otherwise: ask again when it has.
+    Look,
+    /// It holds.
+    Found(Box<Found>),
+}
+
+/// What a rule found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// How bad it is.
+    pub severity: Severity,
+    /// How sure it is, 0 to 1.
+    pub confidence: f64,
+    /// What the program gets; none when it gets none.
+    pub errno: Option<Errno>,
+    /// One or two sentences.
+    pub message: String,
+    /// What to do.
+    pub advice: String,
+    /// What bears on it.
+    pub facts: Vec<(&'static str, Fact)>,
+    /// Further ids that hold for this incident.
+    pub also: Vec<&'static str>,
+}

@@ -1,0 +1,44 @@
+//! How rules say who and what.
+
+use crate::{
+    event::Owner,
+    pattern::View,
+    time::{Spoken, Time},
+};
+use std::time::Duration;
+
+/// `curl[4242]`, or what stands in for an unknown process.
+pub(super) fn who(owner: Option<Owner>, unknown: &str) -> String {
+    owner.map_or_else(|| unknown.to_owned(), |owner| format!("{}[{}]", owner.comm, owner.pid))
+}
+
+/// `curl`, or what stands in for an unknown process.
+pub(super) fn comm(owner: Option<Owner>, unknown: &str) -> String {
+    owner.map_or_else(|| unknown.to_owned(), |owner| owner.comm.to_string())
+}
+
+/// `1 byte`, `9 bytes`.
+pub(super) fn bytes(count: u32) -> String {
+    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
+}
+
+/// `3.2 s`
+pub(super) fn spoken(duration: Duration) -> Spoken {
+    Spoken(duration)
+}
+
+/// The owner of the end a view is about.
+pub(super) fn owner(view: &View<'_>) -> Option<Owner> {
+    view.end.and_then(super::End::owner).or_else(|| view.parked.and_then(|orphan| orphan.owner))
+}
+
+/// The owner of the other end.
+pub(super) fn peer_owner(view: &View<'_>) -> Option<Owner> {
+    view.peer.and_then(super::End::owner).or_else(|| view.peer_parked.and_then(|orphan| orphan.owner))
+}
+
+/// When the process at the other end closed.
+pub(super) fn peer_closed(view: &View<'_>) -> Option<Time> {
+    let orphan = view.peer_parked.and_then(|orphan| orphan.closed);
+    orphan.or_else(|| view.peer.and_then(|end| Time::seen(end.snapshot.past.fin_sent_ns)))
+}

@@ -1,0 +1,91 @@
+//! What building and testing need, and how it gets here.
+
+mod apt;
+mod bpf_linker;
+mod debian_rust;
+mod nginx;
+mod rustup;
+
+use anyhow::{Context as _, Result, bail};
+use apt::Apt;
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    path::PathBuf,
+    process::{Command, ExitStatus, Stdio},
+    time::Instant,
+};
+use xtask::{compiler, linker, place};
+
+/// What the machine is to be made fit for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Building tcptrace.
+    Building,
+    /// Building it, and running every check and test.
+    Testing,
+}
+
+/// Installs what is missing, after saying what; asks nothing. Returns whether there was anything to do.
+pub(crate) fn ensure(purpose: Purpose) -> Result<bool> {
+    let compiler = compiler::find()?;
+    let linker = compiler.as_ref().and_then(linker::find);
+    let nginx = purpose == Purpose::Building || nginx::is_here();
+    let something = compiler.is_none() || linker.is_none() || !nginx;
+    if something {
+        eprintln!("setup: missing here, to be installed now:");
+    }
+    for (here, what) in
+        [(compiler.is_some(), debian_rust::WHAT), (linker.is_some(), bpf_linker::WHAT), (nginx, nginx::WHAT)]
+    {
+        if !here {
+            eprintln!("  {what}");
+        }
+    }
+    let mut apt = Apt::default();
+    let compiler = match compiler {
+        Some(compiler) => compiler,
+        None => debian_rust::install(&mut apt)?,
+    };
+    if linker.is_none() && linker::find(&compiler).is_none() {
+        bpf_linker::build(&compiler)?;
+    }
+    if !nginx {
+        nginx::unpack(&mut apt)?;
+    }
+    if purpose == Purpose::Testing {
+        rustup::require_components()?;
+    }
+    Ok(something)
+}
+
+/// `PATH` for programs that use what was installed: what the user has comes first.
+pub(crate) fn path() -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let dirs = env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), place::tools().join("bin")]);
+    env::join_paths(dirs).unwrap_or(path)
+}
+
+/// Runs a command to its end, its output shown as it comes.
+pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
+    command.status().with_context(|| format!("could not run {}", command.get_program().display()))
+}
+
+/// Runs one step of the set-up: nothing to read, all output to standard error, then how long it took.
+fn step(name: &str, command: &mut Command) -> Result<()> {
+    let start = Instant::now();
+    eprintln!("setup: {name}");
+    let status = status(command.stdin(Stdio::null()).stdout(io::stderr()))?;
+    if !status.success() {
+        bail!("{name} failed ({status}): {}", line(command));
+    }
+    eprintln!("setup: {name} took {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// A command as it could be typed.
+fn line(command: &Command) -> String {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,71 @@
+//! `test`: formatting, lints and every test, live ones included; ends with one line of sums.
+
+use crate::{
+    install::{self, Purpose},
+    misuse,
+    tally::Tally,
+};
+use anyhow::{Context as _, Result};
+use std::{
+    io::{self, BufRead as _, BufReader, Write as _},
+    process::{Command, ExitCode, Stdio},
+};
+use xtask::{compiler, place};
+
+/// What has to pass before the tests: the arguments of cargo.
+const CHECKS: &[&[&str]] =
+    &[&["fmt", "--all", "--check"], &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]];
+
+/// `--show-output` brings the `SKIP` lines of passing tests; the kernel programs have no tests of their own kind.
+const TESTS: &[&str] =
+    &["test", "--workspace", "--exclude", "tracer-ebpf", "--no-fail-fast", "--", "--show-output"];
+
+pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
+    let [] = arguments else { return Err(misuse("test takes no arguments")) };
+    install::ensure(Purpose::Testing)?;
+    let mut tally = Tally::default();
+    for check in CHECKS {
+        announce(check);
+        if !install::status(&mut cargo(check))?.success() {
+            tally.fail(format!("cargo {}", check.join(" ")));
+        }
+    }
+    announce(TESTS);
+    let before = tally.failed();
+    let succeeded = stream(&mut cargo(TESTS), &mut tally)?;
+    if !succeeded && tally.failed() == before {
+        tally.fail("cargo test, before or beside the tests".to_owned());
+    }
+    println!();
+    tally.reasons().iter().for_each(|skipped| println!("skipped {skipped}"));
+    tally.failures().iter().for_each(|failed| println!("failed {failed}"));
+    println!("{}", tally.closing());
+    Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(compiler::callers_cargo());
+    cargo.args(arguments).current_dir(place::workspace()).env("PATH", install::path());
+    cargo
+}
+
+fn announce(arguments: &[&str]) {
+    eprintln!("\n> cargo {}", arguments.join(" "));
+}
+
+/// Runs the tests, shows what they print while they print it, and adds it up.
+fn stream(tests: &mut Command, tally: &mut Tally) -> Result<bool> {
+    let mut child = tests.stdout(Stdio::piped()).spawn().context("could not run cargo")?;
+    let mut output = BufReader::new(child.stdout.take().context("the output was asked for")?);
+    let mut stdout = io::stdout();
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line).context("could not read what the tests print")? > 0 {
+        stdout
+            .write_all(&line)
+            .and_then(|()| stdout.flush())
+            .context("could not show what the tests print")?;
+        tally.read(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+    Ok(child.wait().context("could not wait for the tests")?.success())
+}
