@@ -58,8 +58,8 @@ pub struct Settings {
     pub families: u32,
     /// 1: every state change travels (`--events`), not only those a pattern needs.
     pub every_event: u32,
-    /// Always zero.
-    pub reserved: u32,
+    /// 1: some filter is on; 0 spares the programs even to read the addresses.
+    pub filtered: u32,
 }
 
 impl Settings {
@@ -77,6 +77,6 @@ impl Settings {
         namespace_count: 0,
         families: 0,
         every_event: 0,
-        reserved: 0,
+        filtered: 0,
     };
 }

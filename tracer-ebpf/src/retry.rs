@@ -35,7 +35,7 @@ pub(crate) fn note_failure(tcp: Tcp, past: *const Past, old: u8, now: u64) {
     let until = now + WITHIN_NS;
     // A full map evicts its oldest entry, so this fails only without memory; the finding is then as severe as
     // without a retry.
-    let _ = FAILED.insert(&key(tcp, past), &until, 0);
+    let _ = FAILED.insert(key(tcp, past), until, 0);
     if let Some(cell) = UNTIL.get_ptr_mut(0) {
         // SAFETY: a live cell; a lost race leaves another CPU's time, which is as good.
         unsafe { *cell = until }
@@ -53,5 +53,5 @@ pub(crate) fn succeeded(tcp: Tcp, past: *const Past, now: u64) -> bool {
         return false;
     }
     // SAFETY: the value may be replaced while it is read: both are times of the last second.
-    unsafe { FAILED.get(&key(tcp, past)) }.is_some_and(|until| now < *until)
+    unsafe { FAILED.get(key(tcp, past)) }.is_some_and(|until| now < *until)
 }

@@ -31,9 +31,9 @@ pub struct Container {
 pub fn process(pid: u32, at: Time) -> Option<ProcessFacts> {
     let process = Process::new(i32::try_from(pid).ok()?).ok()?;
     let stat = process.stat().ok()?;
-    let started = stat.starttime as f64 / procfs::ticks_per_second() as f64;
+    let started = stat.starttime.saturating_mul(1_000_000_000 / procfs::ticks_per_second());
     // The kernel rounds the start down to a tick, so a process of that tick counts as older.
-    if started > at.0 as f64 / 1e9 {
+    if started > at.0 {
         return None;
     }
     let exe = process.exe().ok().map(|path| printable(path.as_os_str().as_bytes()));
@@ -64,9 +64,12 @@ fn container(cgroup: &str) -> Option<Container> {
     ];
     for part in Path::new(cgroup).iter().rev().filter_map(|part| part.to_str()) {
         let name = part.strip_suffix(".scope").unwrap_or(part);
-        let known = runtimes.iter().find_map(|(prefix, runtime)| Some((name.strip_prefix(prefix)?, *runtime)));
+        let known =
+            runtimes.iter().find_map(|(prefix, runtime)| Some((name.strip_prefix(prefix)?, *runtime)));
         match known {
-            Some((id, "lxc")) => return Some(Container { id: printable(id.as_bytes()), runtime: Some("lxc") }),
+            Some((id, "lxc")) => {
+                return Some(Container { id: printable(id.as_bytes()), runtime: Some("lxc") });
+            }
             Some((id, runtime)) if is_id(id) => {
                 return Some(Container { id: id.to_owned(), runtime: Some(runtime) });
             }

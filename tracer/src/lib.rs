@@ -9,16 +9,23 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod command;
 pub mod decode;
 pub mod engine;
-pub mod errno;
 pub mod enrich;
+pub mod errno;
 pub mod event;
+pub mod filter;
 pub mod finding;
 pub mod kernel;
+pub mod lab;
 pub mod live;
 pub mod name;
+pub mod output;
 pub mod pattern;
+pub mod record;
 pub mod recording;
 pub mod scenario;
+pub mod terminal;
 pub mod time;

@@ -155,7 +155,10 @@ mod tests {
     fn damage_is_told() {
         assert!(Reader::open(&b"something else entirely"[..]).is_err());
         let mut file = Vec::new();
-        Writer::begin(&mut file, &preface()).expect("memory takes it").frame(b"one").expect("memory takes it");
+        Writer::begin(&mut file, &preface())
+            .expect("memory takes it")
+            .frame(b"one")
+            .expect("memory takes it");
         let cut = &file[..file.len() - 1];
         let mut reader = Reader::open(cut).expect("the preface is whole");
         assert!(reader.next_record().is_err());

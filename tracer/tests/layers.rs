@@ -30,8 +30,24 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "command",
         &[
-            "cli", "enrich", "engine", "errno", "event", "filter", "finding", "kernel", "lab", "live", "name", "output",
-            "pattern", "record", "recording", "terminal", "time", "decode",
+            "cli",
+            "enrich",
+            "engine",
+            "errno",
+            "event",
+            "filter",
+            "finding",
+            "kernel",
+            "lab",
+            "live",
+            "name",
+            "output",
+            "pattern",
+            "record",
+            "recording",
+            "terminal",
+            "time",
+            "decode",
         ],
     ),
     ("main", &["cli", "command", "lab", "terminal"]),
@@ -49,7 +65,16 @@ const BEHIND_A_DOOR: &[(&str, &[&str])] = &[
 ];
 
 /// What the engine and the rules must not do: read a clock, do I/O, wait.
-const IMPURE: &[&str] = &["std::fs", "std::io", "std::net::Tcp", "Instant::now", "SystemTime", "std::thread", "std::env", "async "];
+const IMPURE: &[&str] = &[
+    "std::fs",
+    "std::io",
+    "std::net::Tcp",
+    "Instant::now",
+    "SystemTime",
+    "std::thread",
+    "std::env",
+    "async ",
+];
 const PURE: &[&str] = &["name", "time", "errno", "event", "finding", "decode", "pattern", "engine"];
 
 fn sources(directory: &Path, to: &mut Vec<PathBuf>) {
@@ -138,7 +163,10 @@ fn imports_go_one_way() {
 
 #[test]
 fn a_wrong_import_is_seen() {
-    assert_eq!(forbidden("pattern", "use crate::{\n    event::{A, B},\n    engine::Engine,\n};"), ["imports engine"]);
+    assert_eq!(
+        forbidden("pattern", "use crate::{\n    event::{A, B},\n    engine::Engine,\n};"),
+        ["imports engine"]
+    );
     assert_eq!(forbidden("engine", "let now = std::time::Instant::now();"), ["names Instant::now"]);
     assert_eq!(forbidden("decode", "use aya::maps::RingBuf;"), ["uses aya"]);
     assert!(forbidden("engine", "use crate::{event::Event, pattern::{self, View}};").is_empty());

@@ -16,11 +16,7 @@ const ERESTARTSYS: i32 = 512;
 /// Whether a call that returned this has failed.
 #[inline(always)]
 pub(crate) fn failed(result: i32) -> bool {
-    result < 0
-        && result > -ERESTARTSYS
-        && result != -EAGAIN
-        && result != -EINTR
-        && result != -EINPROGRESS
+    result < 0 && result > -ERESTARTSYS && result != -EAGAIN && result != -EINTR && result != -EINPROGRESS
 }
 
 /// Learns the socket's owner from its caller; the socket's past, NULL when nothing is kept.

@@ -7,7 +7,7 @@ use crate::{
     counter::count,
     emit::{self, Urgency},
     filter,
-    kernel::{number, offset},
+    kernel::{number, offset, setting},
     packet, past,
     sock::{self, Common, Tcp},
 };
@@ -52,7 +52,8 @@ pub(crate) fn reset_sent(ctx: BtfTracePointContext) -> i32 {
     count(Counter::Seen);
     let sk = Common(ctx.arg(0));
     let skb: *const u8 = ctx.arg(1);
-    let reason = if number!(reset_reason_argument) == ABSENT { REASON_ABSENT } else { ctx.arg::<u32>(2) as i32 };
+    let reason =
+        if number!(reset_reason_argument) == ABSENT { REASON_ABSENT } else { ctx.arg::<u32>(2) as i32 };
     let origin = if sk.0.is_null() {
         Origin::Nothing
     } else if sock::is(sk.state(), TimeWait) {
@@ -72,6 +73,9 @@ pub(crate) fn reset_sent(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn wants(origin: &Origin, segment: &Segment) -> bool {
+    if setting!(filtered) == 0 {
+        return true;
+    }
     let mut tuple = segment.tuple;
     if let Origin::Full(tcp) = origin {
         // A listener answers for a connection it does not know: the segment names it.

@@ -8,8 +8,7 @@ use crate::{
     counter::count,
     emit::{self, Urgency},
     kernel::setting,
-    past,
-    retry,
+    past, retry,
     sock::{Common, Tcp, is},
 };
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -30,10 +29,10 @@ pub(crate) fn state_change(ctx: BtfTracePointContext) -> i32 {
     if old == new {
         return 0; // a second close(), `ss -K` of a listener
     }
-    if let Some(tcp) = Common(ctx.arg(0)).tcp() {
-        if wanted(tcp) {
-            change(tcp, old, new);
-        }
+    if let Some(tcp) = Common(ctx.arg(0)).tcp()
+        && wanted(tcp)
+    {
+        change(tcp, old, new);
     }
     0
 }

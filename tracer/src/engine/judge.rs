@@ -73,7 +73,7 @@ impl Engine {
             self.look(id, case, now);
             return;
         }
-        self.tell(id, &case, answers.found, now);
+        self.tell(id, &case, &answers.found, now);
     }
 
     /// Whether a look could find the owner: the socket has a descriptor somewhere, and nobody acted on it.
@@ -170,7 +170,7 @@ impl Engine {
     }
 
     /// Tells the most specific of what was found; the others that hold are named in it.
-    fn tell(&mut self, id: CaseId, case: &Case, found: Vec<(usize, Box<Found>)>, now: Time) {
+    fn tell(&mut self, id: CaseId, case: &Case, found: &[(usize, Box<Found>)], now: Time) {
         let beaten = |index: usize| found.iter().any(|(winner, _)| supersedes(*winner, index));
         let mut best: Vec<_> = found.iter().filter(|(index, _)| !beaten(*index)).collect();
         best.sort_by(|(_, a), (_, b)| b.confidence.total_cmp(&a.confidence));

@@ -57,13 +57,12 @@ impl Listeners {
         let all = || cookies.iter().filter_map(|cookie| self.by_cookie.get(cookie));
         // The kernel prefers a listener on the very address to one on all.
         let exact = || all().filter(|listener| listener.tuple.local == connection.local);
-        let (first, same_owner) = match exact().next() {
-            Some(first) => (first, exact().all(|other| owner(other) == owner(first))),
-            None => {
-                let first = all().find(|listener| wildcard(listener.tuple.local))?;
-                let wild = all().filter(|listener| wildcard(listener.tuple.local));
-                (first, wild.into_iter().all(|other| owner(other) == owner(first)))
-            }
+        let (first, same_owner) = if let Some(first) = exact().next() {
+            (first, exact().all(|other| owner(other) == owner(first)))
+        } else {
+            let first = all().find(|listener| wildcard(listener.tuple.local))?;
+            let wild = all().filter(|listener| wildcard(listener.tuple.local));
+            (first, wild.into_iter().all(|other| owner(other) == owner(first)))
         };
         same_owner.then_some(first)
     }

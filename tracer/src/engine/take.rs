@@ -22,7 +22,7 @@ use tracer_common::{
 
 /// What Linux uses where a namespace's `tcp_fin_timeout` could not be read.
 /// <https://github.com/torvalds/linux/blob/v6.12/include/net/tcp.h#L133-L136>
-const FIN_TIMEOUT: Duration = Duration::from_secs(60);
+const FIN_TIMEOUT: Duration = Duration::from_mins(1);
 /// An orphan is judged this long before it expires: afterwards nothing proves that it was there.
 const BEFORE_EXPIRY: Duration = Duration::from_millis(100);
 
@@ -328,10 +328,10 @@ impl LooseResets {
     const CAPACITY: usize = 4_096;
 
     fn insert(&mut self, loose: Loose) {
-        if self.arrivals.len() >= Self::CAPACITY {
-            if let Some((_, oldest)) = self.arrivals.pop_front() {
-                self.by_addresses.remove(&oldest);
-            }
+        if self.arrivals.len() >= Self::CAPACITY
+            && let Some((_, oldest)) = self.arrivals.pop_front()
+        {
+            self.by_addresses.remove(&oldest);
         }
         let key = addresses(loose.answered.tuple);
         self.by_addresses.insert(key, loose);

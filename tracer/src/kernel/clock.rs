@@ -37,7 +37,7 @@ pub fn offset() -> Result<Offset> {
 
 /// Ticks a second of the kernel's timers, from one timeout told in ticks and in seconds.
 pub fn hz_from(ticks: u64, seconds: u64) -> Option<u32> {
-    let hz = ticks.checked_div(seconds).filter(|_| seconds != 0 && ticks % seconds == 0)?;
+    let hz = ticks.checked_div(seconds).filter(|_| seconds != 0 && ticks.is_multiple_of(seconds))?;
     u32::try_from(hz).ok().filter(|hz| *hz > 0)
 }
 

@@ -69,9 +69,9 @@ impl Looks {
         let mut answers = Vec::new();
         for (netns, asked) in by_namespace {
             let unknown = || asked.iter().map(|(cookie, _)| (*cookie, Presence::Unknown)).collect();
-            let found = self.namespace(netns).and_then(|namespace| {
-                namespace::enter(namespace, || namespace::sockets(&asked)).ok()
-            });
+            let found = self
+                .namespace(netns)
+                .and_then(|namespace| namespace::enter(namespace, || namespace::sockets(&asked)).ok());
             answers.extend(found.unwrap_or_else(unknown));
         }
         answers

@@ -6,4 +6,6 @@ pub mod hooks;
 pub mod look;
 pub mod namespace;
 pub mod probes;
+pub mod refusal;
+pub mod rights;
 pub mod vocabulary;

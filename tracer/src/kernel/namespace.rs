@@ -69,12 +69,15 @@ pub fn all() -> Result<Vec<Namespace>> {
     let mut found: BTreeMap<u32, Namespace> = BTreeMap::new();
     for entry in fs::read_dir("/proc").context("reading /proc")? {
         let path = entry.context("reading /proc")?.path();
-        let process = path.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+        let process =
+            path.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
         let link = path.join("ns/net");
         // Read as a link first: that opens nothing, and most processes share a namespace.
         let inum = fs::read_link(&link).ok().filter(|_| process).and_then(|target| inode_of(&target));
         if let Some(inum) = inum.filter(|inum| !found.contains_key(inum)) {
-            found.extend(Namespace::open(&link).ok().filter(|namespace| namespace.inum == inum).map(|n| (inum, n)));
+            found.extend(
+                Namespace::open(&link).ok().filter(|namespace| namespace.inum == inum).map(|n| (inum, n)),
+            );
         }
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -117,7 +120,10 @@ pub fn sockets(asked: &[(Cookie, Tuple)]) -> Vec<(Cookie, Presence)> {
     let Ok(diag) = Diag::open() else {
         return asked.iter().map(|(cookie, _)| (*cookie, Presence::Unknown)).collect();
     };
-    asked.iter().map(|(cookie, tuple)| (*cookie, diag.ask(*cookie, tuple).unwrap_or(Presence::Unknown))).collect()
+    asked
+        .iter()
+        .map(|(cookie, tuple)| (*cookie, diag.ask(*cookie, tuple).unwrap_or(Presence::Unknown)))
+        .collect()
 }
 
 /// A `sock_diag` socket; it answers for the namespace it was opened in.
@@ -157,7 +163,8 @@ impl Diag {
         message.serialize(&mut bytes);
         self.0.send(&bytes, 0).context("asking sock_diag")?;
         let (answer, _) = self.0.recv_from_full().context("reading the answer of sock_diag")?;
-        let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer).context("decoding the answer")?;
+        let answer =
+            NetlinkMessage::<SockDiagMessage>::deserialize(&answer).context("decoding the answer")?;
         Ok(match answer.payload {
             NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
                 State::from_number(response.header.state).map_or(Presence::Unknown, Presence::In)

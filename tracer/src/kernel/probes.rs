@@ -59,7 +59,12 @@ impl Probes {
     ///
     /// # Errors
     /// When nothing could be loaded at all. A hook that could not be attached is a [`Status`], not an error.
-    pub fn attach(settings: &Settings, vocabulary: &Vocabulary, types: &btf::Btf, ring_bytes: u32) -> Result<Self> {
+    pub fn attach(
+        settings: &Settings,
+        vocabulary: &Vocabulary,
+        types: &btf::Btf,
+        ring_bytes: u32,
+    ) -> Result<Self> {
         let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
@@ -102,7 +107,8 @@ impl Probes {
 
     /// A file that reads as the records of an iterator.
     fn iterator(&mut self, program: &str) -> Result<File> {
-        let program = self.ebpf.program_mut(program).with_context(|| format!("there is no program {program}"))?;
+        let program =
+            self.ebpf.program_mut(program).with_context(|| format!("there is no program {program}"))?;
         let iter: &mut Iter = program.try_into().context("the program is no iterator")?;
         let id = iter.attach().context("attaching the iterator")?;
         iter.take_link(id)?.into_file().context("opening the iterator")
@@ -157,15 +163,16 @@ impl Probes {
 
 fn start(ebpf: &mut Ebpf, hook: &Hook, types: &btf::Btf, btf: &Btf) -> Result<(), Refusal> {
     let absent = |why: String| Refusal { why, rights: false, verifier: None };
-    let program = ebpf.program_mut(hook.program).ok_or_else(|| absent("the program is not in the object".into()))?;
+    let program =
+        ebpf.program_mut(hook.program).ok_or_else(|| absent("the program is not in the object".into()))?;
     match hook.point {
         Point::Tracepoint(name) => {
             if types.tracepoint_args(name).is_none() {
                 return Err(absent(format!("this kernel has no tracepoint {name}")));
             }
-            let program: &mut BtfTracePoint = program.try_into().map_err(refusal)?;
-            program.load(name, btf).map_err(refusal)?;
-            program.attach().map_err(refusal)?;
+            let program: &mut BtfTracePoint = program.try_into().map_err(|error| refusal(&error))?;
+            program.load(name, btf).map_err(|error| refusal(&error))?;
+            program.attach().map_err(|error| refusal(&error))?;
         }
         Point::Iterator(name, members) => {
             let context = format!("bpf_iter__{name}");
@@ -175,23 +182,27 @@ fn start(ebpf: &mut Ebpf, hook: &Hook, types: &btf::Btf, btf: &Btf) -> Result<()
                     return Err(absent(format!("this kernel has no iterator {name} of the known form")));
                 }
             }
-            let program: &mut Iter = program.try_into().map_err(refusal)?;
-            program.load(name, btf).map_err(refusal)?;
+            let program: &mut Iter = program.try_into().map_err(|error| refusal(&error))?;
+            program.load(name, btf).map_err(|error| refusal(&error))?;
         }
     }
     Ok(())
 }
 
-fn refusal(error: ProgramError) -> Refusal {
-    let (io, verifier) = match &error {
-        ProgramError::LoadError { io_error, verifier_log } => (Some(io_error), Some(verifier_log.to_string())),
+fn refusal(error: &ProgramError) -> Refusal {
+    let (io, verifier) = match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            (Some(io_error), Some(verifier_log.to_string()))
+        }
         ProgramError::SyscallError(error) => (Some(&error.io_error), None),
         _ => (None, None),
     };
     let rights = io.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
     let why = match io {
         Some(_) if rights => "the kernel does not allow it to this process".to_owned(),
-        Some(_) if verifier.is_some() => "the kernel's verifier refuses the program (-vv shows why)".to_owned(),
+        Some(_) if verifier.is_some() => {
+            "the kernel's verifier refuses the program (-vv shows why)".to_owned()
+        }
         Some(error) => format!("the kernel refuses it: {error}"),
         None => format!("{error}"),
     };

@@ -40,19 +40,26 @@ impl Vocabulary {
         });
         for (name, structure, member) in Offsets::MEMBERS {
             let essential = ESSENTIAL.contains(name);
-            ensure!(!essential || btf.member(structure, member).is_some(), "struct {structure} has no {member}");
+            ensure!(
+                !essential || btf.member(structure, member).is_some(),
+                "struct {structure} has no {member}"
+            );
         }
         for state in State::ALL {
             let name = format!("TCP_{}", state.name());
             let number = btf.enumerator(&name);
-            ensure!(number.is_none_or(|number| number == i64::from(state.number())), "{name} is {number:?} here");
+            ensure!(
+                number.is_none_or(|number| number == i64::from(state.number())),
+                "{name} is {number:?} here"
+            );
         }
         Ok(Self { offsets, numbers: numbers(btf), reset_reasons: reset_reasons(btf), absent })
     }
 }
 
 fn numbers(btf: &Btf) -> Numbers {
-    let bit = |name| btf.enum_value("sock_flags", name).and_then(|bit| u32::try_from(bit).ok()).unwrap_or(ABSENT);
+    let bit =
+        |name| btf.enum_value("sock_flags", name).and_then(|bit| u32::try_from(bit).ok()).unwrap_or(ABSENT);
     let reason = btf.tracepoint_args("tcp_send_reset").and_then(|arguments| {
         arguments.iter().position(|argument| argument.type_name.contains("sk_rst_reason"))
     });
@@ -77,4 +84,3 @@ fn reset_reasons(btf: &Btf) -> HashMap<i32, String> {
         .filter(|(_, name)| name != "MAX")
         .collect()
 }
-

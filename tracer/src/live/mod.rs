@@ -20,13 +20,13 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use aya::maps::{MapData, RingBuf};
+use own::{header, length};
 use std::{
     collections::BTreeMap,
     fs::File,
     io::BufWriter,
     time::{Duration, Instant},
 };
-use own::{header, length};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     time::sleep,
@@ -89,8 +89,12 @@ impl Live {
         recorder: Option<Writer<BufWriter<File>>>,
         events: bool,
     ) -> Result<Self> {
-        #[expect(deprecated, reason = "its successor is unsafe; the ring keeps its descriptor as long as it lives")]
-        let ring = AsyncFd::with_interest(probes.take_ring(), Interest::READABLE).context("polling the ring")?;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; the ring keeps its descriptor as long as it lives"
+        )]
+        let ring =
+            AsyncFd::with_interest(probes.take_ring(), Interest::READABLE).context("polling the ring")?;
         let offset = clock::offset().context("reading the clocks")?;
         Ok(Self {
             probes,
@@ -200,7 +204,9 @@ impl Live {
         let mut drained = 0;
         loop {
             // A record borrows the ring; it is copied so that the engine may be fed.
-            let Some(bytes) = self.ring.get_mut().next().map(|record| record.to_vec()) else { return Ok(drained) };
+            let Some(bytes) = self.ring.get_mut().next().map(|record| record.to_vec()) else {
+                return Ok(drained);
+            };
             drained += 1;
             self.feed(&bytes)?;
         }
@@ -235,7 +241,8 @@ impl Live {
         if self.hz != 0 {
             return Ok(());
         }
-        let (What::StateChange { end, .. } | What::Sample { end } | What::Holder { end, .. }) = &event.what else {
+        let (What::StateChange { end, .. } | What::Sample { end } | What::Holder { end, .. }) = &event.what
+        else {
             return Ok(());
         };
         let (ticks, netns) = (end.socket.fin_timeout, end.tuple().netns);

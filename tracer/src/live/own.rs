@@ -6,7 +6,15 @@ use tracer_common::record::{Header, Kind};
 /// The beginning of a record of this process' own making.
 pub(super) fn header<R>(kind: Kind, cpu: u32) -> Header {
     let len = u16::try_from(size_of::<R>()).expect("records are short");
-    Header { at_ns: clock::now().0, kind: kind as u16, len, cpu, pid: std::process::id(), tid: 0, comm: [0; 16] }
+    Header {
+        at_ns: clock::now().0,
+        kind: kind as u16,
+        len,
+        cpu,
+        pid: std::process::id(),
+        tid: 0,
+        comm: [0; 16],
+    }
 }
 
 /// The length of the first of many records.
@@ -16,4 +24,3 @@ pub(super) fn length(records: &[u8]) -> Option<usize> {
     let length = usize::from(u16::from_ne_bytes(bytes));
     (size_of::<Header>() <= length && length <= records.len()).then_some(length)
 }
-

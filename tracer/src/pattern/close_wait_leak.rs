@@ -15,7 +15,7 @@ use tracer_common::State;
 /// How long CLOSE_WAIT is nobody's fault.
 pub(super) static AFTER: Setting = Setting {
     key: "close_wait_leak.after",
-    default: Value::Time(Duration::from_secs(60)),
+    default: Value::Time(Duration::from_mins(1)),
     meaning: "how long a socket may stay in CLOSE_WAIT before it counts as leaked",
 };
 

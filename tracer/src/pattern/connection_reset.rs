@@ -159,13 +159,13 @@ fn judge(view: &View<'_>) -> Verdict {
         ),
     };
     let lost = end.snapshot.unacked() + end.snapshot.unsent();
-    let loss = if lost == 0 { String::new() } else { format!(" {} it had written are lost.", bytes(lost)) };
+    let told_loss = if lost == 0 { String::new() } else { format!(" {} it had written are lost.", bytes(lost)) };
     let call = if errno == Errno::EPIPE { "write" } else { "read or write" };
     Verdict::Found(Box::new(Found {
         severity: PATTERN.severity,
         confidence: 0.95,
         errno: Some(errno),
-        message: format!("{what} The next {call} of {} fails with {errno}.{loss}", comm(owner, "the process")),
+        message: format!("{what} The next {call} of {} fails with {errno}.{told_loss}", comm(owner, "the process")),
         advice: PATTERN.text.en.advice.to_owned(),
         facts: vec![
             ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),

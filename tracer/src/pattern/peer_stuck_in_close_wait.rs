@@ -15,7 +15,7 @@ use tracer_common::State;
 /// How long FIN_WAIT2 is nobody's fault.
 pub(super) static AFTER: Setting = Setting {
     key: "peer_stuck_in_close_wait.after",
-    default: Value::Time(Duration::from_secs(60)),
+    default: Value::Time(Duration::from_mins(1)),
     meaning: "how long a closed connection may wait for the peer's FIN; at most tcp_fin_timeout",
 };
 

@@ -52,6 +52,7 @@ pub(super) struct Type {
     /// Members can be bit-fields, values are signed, a forward is a union.
     pub(super) flag: bool,
     /// Bytes, or the id of another type.
+    #[expect(clippy::struct_field_names, reason = "the name of the union in the format")]
     pub(super) size_or_type: u32,
     body: usize,
 }

@@ -1,0 +1,91 @@
+//! The command line: types and their parsers, no deeds.
+
+pub mod exit;
+pub mod value;
+pub mod watch;
+
+use crate::pattern::Lang;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use watch::{DemoArgs, WatchArgs};
+
+/// tells why a TCP connection failed
+#[derive(Debug, Parser)]
+#[command(name = "tcptrace", version, about, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tell what goes wrong with connections, as it happens
+    Watch(Box<WatchArgs>),
+    /// Make the documented patterns happen in private namespaces, and show that they are told
+    Demo(DemoArgs),
+    /// Explain a pattern
+    Explain(ExplainArgs),
+    /// List the patterns
+    List(ListArgs),
+    /// Say what this kernel and these rights allow
+    Doctor(DoctorArgs),
+    /// Print the JSON Schema of every output record
+    Schema,
+    /// A process of the demo
+    #[command(name = "__actor", hide = true)]
+    Actor,
+}
+
+/// What to explain.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Id of a pattern; without one, how to find it
+    #[arg(value_name = "ID", value_parser = value::pattern)]
+    pub id: Option<&'static str>,
+    /// Language of the words [default: from the locale]
+    #[arg(long, value_enum)]
+    pub lang: Option<LangArg>,
+}
+
+/// How to list.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Language of the words [default: from the locale]
+    #[arg(long, value_enum)]
+    pub lang: Option<LangArg>,
+}
+
+/// How to report.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Show what the kernel's verifier says
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// A language, as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LangArg {
+    /// English
+    En,
+    /// Chinese
+    Zh,
+}
+
+/// The language to use: what was asked for, else the locale's.
+pub fn language(asked: Option<LangArg>) -> Lang {
+    let locale = || {
+        let set = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().filter_map(|name| std::env::var(name).ok());
+        set.into_iter().find(|value| !value.is_empty()).unwrap_or_default()
+    };
+    match asked {
+        Some(LangArg::Zh) => Lang::Zh,
+        Some(LangArg::En) => Lang::En,
+        None if locale().starts_with("zh") => Lang::Zh,
+        None => Lang::En,
+    }
+}

@@ -1,0 +1,103 @@
+//! `tcptrace demo`: makes the documented patterns happen and shows that they are told, on this very kernel.
+//!
+//! It judges the NDJSON of an ordinary `tcptrace watch`: pattern, both processes and the errno must be what the
+//! demo's own processes saw, and nothing else may appear. Everything happens in private network namespaces.
+
+mod stage;
+mod verdict;
+mod watcher;
+
+use crate::{cli::exit::Exit, cli::watch::DemoArgs, lab::case, pattern};
+use anyhow::{Context, Result, bail};
+use stage::Stage;
+use std::{
+    io::{IsTerminal, Write},
+    time::{Duration, Instant},
+};
+use verdict::{Line, Verdicts};
+use watcher::Watcher;
+
+/// How long the demo's sockets stay in CLOSE_WAIT before that counts.
+const LEAK_AFTER: Duration = Duration::from_secs(4);
+/// What makes no event is looked for by then; a wrong finding would have come, too.
+const QUIET: Duration = Duration::from_secs(3);
+/// The whole demo ends by then.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the demo.
+///
+/// # Errors
+/// When the namespaces, the processes or the watcher could not be had.
+pub fn run(arguments: &DemoArgs) -> Result<Exit> {
+    for id in &arguments.ids {
+        if !case::patterns().any(|case| case.pattern == Some(id)) {
+            bail!("nothing makes {id} happen yet; `tcptrace list` names the patterns");
+        }
+    }
+    let wanted = |id: &str| arguments.ids.is_empty() || arguments.ids.iter().any(|other| *other == id);
+    let begun = Instant::now();
+    progress("making private network namespaces");
+    let stage = Stage::build(wanted)?;
+    progress("attaching to the kernel");
+    let mut watcher = Watcher::start(&stage.namespaces(), LEAK_AFTER, &arguments.exclude)?;
+    progress(&format!("making {} situations happen", stage.len()));
+    let staged = stage.play().context("making the situations happen")?;
+    let played = Instant::now();
+    let mut verdicts = Verdicts::new(&staged);
+    while begun.elapsed() < PATIENCE {
+        let quiet = played.elapsed() > LEAK_AFTER + QUIET;
+        if quiet && (verdicts.all_told() || played.elapsed() > LEAK_AFTER + 2 * QUIET) {
+            break;
+        }
+        if let Some(finding) = watcher.next(Duration::from_millis(200))? {
+            verdicts.take(finding);
+            progress(&format!("{} of {} told", verdicts.told(), verdicts.expected()));
+        }
+    }
+    for finding in watcher.stop()? {
+        verdicts.take(finding);
+    }
+    let lines = verdicts.judge();
+    clear_progress();
+    show(&lines, arguments.verbose > 0)?;
+    let wrong = lines.iter().filter(|line| !line.holds).count();
+    let off = arguments.exclude.iter().copied().filter(|id| pattern::by_id(id).is_some()).count();
+    let seconds = begun.elapsed().as_secs_f64();
+    let mut out = std::io::stdout().lock();
+    if wrong == 0 {
+        writeln!(out, "{} of {} told, nothing else appeared ({seconds:.0} s)", lines.len(), lines.len())?;
+        return Ok(Exit::Done);
+    }
+    writeln!(out, "{wrong} of {} not as they happened ({seconds:.0} s)", lines.len())?;
+    if off > 0 {
+        writeln!(out, "{off} patterns were switched off by --exclude")?;
+    }
+    Ok(Exit::Failure)
+}
+
+fn show(lines: &[Line], verbose: bool) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        let mark = if line.holds { "ok  " } else { "FAIL" };
+        writeln!(out, "{mark}  {:<26} {:<32} {}", line.pattern, line.situation, line.told)?;
+        if verbose || !line.holds {
+            for detail in &line.details {
+                writeln!(out, "        {detail}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Says what goes on, on a terminal only.
+fn progress(what: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{what} …");
+    }
+}
+
+fn clear_progress() {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+}

@@ -1,0 +1,160 @@
+//! Compares what was told with what the demo's own processes saw.
+
+use crate::lab::case::{Expected, Staged};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// One situation and what became of it.
+pub(super) struct Line {
+    /// Whether it was told as it happened, and nothing else was.
+    pub(super) holds: bool,
+    /// The pattern, or `(nothing)` for a decoy.
+    pub(super) pattern: &'static str,
+    /// Which variant, on which path.
+    pub(super) situation: String,
+    /// What was told.
+    pub(super) told: String,
+    /// What differs, and the message.
+    pub(super) details: Vec<String>,
+}
+
+/// The findings so far, by situation.
+pub(super) struct Verdicts<'a> {
+    staged: &'a [Staged],
+    findings: Vec<Vec<Value>>,
+    strays: Vec<Value>,
+}
+
+impl<'a> Verdicts<'a> {
+    pub(super) fn new(staged: &'a [Staged]) -> Self {
+        Self { staged, findings: vec![Vec::new(); staged.len()], strays: Vec::new() }
+    }
+
+    /// Takes a finding: it belongs to the situation whose processes and port it names.
+    pub(super) fn take(&mut self, finding: Value) {
+        let pids: BTreeSet<u64> = [&finding["process"], &finding["peer"]["process"]]
+            .iter()
+            .filter_map(|process| process["pid"].as_u64())
+            .collect();
+        let ports: Vec<u64> = ["local", "remote"]
+            .iter()
+            .filter_map(|end| finding["connection"][end]["port"].as_u64())
+            .collect();
+        let belongs = |staged: &Staged| {
+            let known = pids.iter().all(|pid| staged.pids.iter().any(|own| u64::from(*own) == *pid));
+            ports.contains(&u64::from(staged.port)) && known
+        };
+        // A port may be in use at several places; a process is not.
+        let place = self.staged.iter().position(|staged| belongs(staged) && !pids.is_empty());
+        match place.or_else(|| self.staged.iter().position(belongs)) {
+            Some(index) => self.findings[index].push(finding),
+            None => self.strays.push(finding),
+        }
+    }
+
+    /// How many situations are to be told.
+    pub(super) fn expected(&self) -> usize {
+        self.staged.iter().filter(|staged| staged.expected.is_some()).count()
+    }
+
+    /// How many have been.
+    pub(super) fn told(&self) -> usize {
+        self.staged
+            .iter()
+            .zip(&self.findings)
+            .filter(|(staged, found)| {
+                staged.expected.as_ref().is_some_and(|expected| {
+                    found.iter().any(|finding| differences(expected, finding).is_empty())
+                })
+            })
+            .count()
+    }
+
+    pub(super) fn all_told(&self) -> bool {
+        self.told() == self.expected()
+    }
+
+    /// A line for every situation, and one for what belongs to none.
+    pub(super) fn judge(self) -> Vec<Line> {
+        let lines = self.staged.iter().zip(&self.findings).map(|(staged, found)| line(staged, found));
+        let strays = self.strays.iter().map(|finding| Line {
+            holds: false,
+            pattern: "(nothing)",
+            situation: "no situation of this demo".to_owned(),
+            told: summary(finding),
+            details: vec![finding.to_string()],
+        });
+        lines.chain(strays).collect()
+    }
+}
+
+fn line(staged: &Staged, found: &[Value]) -> Line {
+    let situation = staged.name.split_once('/').map_or(staged.name.as_str(), |(_, rest)| rest).to_owned();
+    let Some(expected) = &staged.expected else {
+        let wrong: Vec<&Value> = found.iter().filter(|finding| finding["severity"] != "info").collect();
+        return Line {
+            holds: wrong.is_empty(),
+            pattern: "(nothing)",
+            situation,
+            told: wrong.first().map_or_else(|| "nothing was told".to_owned(), |finding| summary(finding)),
+            details: found.iter().map(Value::to_string).collect(),
+        };
+    };
+    let right = found.iter().find(|finding| differences(expected, finding).is_empty());
+    let others = found.iter().filter(|finding| {
+        let allowed = expected.allowed.iter().any(|id| finding["pattern"] == **id);
+        !right.is_some_and(|right| right["id"] == finding["id"]) && !allowed
+    });
+    let mut details: Vec<String> = others.map(|finding| format!("also told: {}", summary(finding))).collect();
+    let holds = right.is_some() && details.is_empty();
+    if right.is_none() {
+        let closest = found
+            .iter()
+            .map(|finding| format!("{}: {}", summary(finding), differences(expected, finding).join(", ")));
+        details.extend(closest);
+        details.push(format!("expected {expected:?}"));
+    }
+    details.extend(right.and_then(|finding| finding["message"].as_str()).map(str::to_owned));
+    Line {
+        holds,
+        pattern: expected.pattern,
+        situation,
+        told: right.map_or_else(|| "not told".to_owned(), summary),
+        details,
+    }
+}
+
+/// Where a finding is not what happened.
+fn differences(expected: &Expected, finding: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut compare = |what: &str, told: Option<String>, seen: Option<String>| {
+        if told != seen {
+            let show = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+            wrong.push(format!("{what} is {}, was {}", show(told), show(seen)));
+        }
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let number = |value: &Value| value.as_u64().map(|number| number.to_string());
+    compare("the pattern", text(&finding["pattern"]), Some(expected.pattern.to_owned()));
+    compare("the errno", text(&finding["errno"]), expected.errno.clone());
+    compare("the process", number(&finding["process"]["pid"]), expected.local_pid.map(|pid| pid.to_string()));
+    compare(
+        "the other process",
+        number(&finding["peer"]["process"]["pid"]),
+        expected.peer_pid.map(|pid| pid.to_string()),
+    );
+    compare("the namespace", number(&finding["connection"]["netns"]), Some(expected.netns.to_string()));
+    wrong
+}
+
+fn summary(finding: &Value) -> String {
+    let process = |value: &Value| match (value["comm"].as_str(), value["pid"].as_u64()) {
+        (Some(comm), Some(pid)) => format!("{comm}[{pid}]"),
+        _ => "?".to_owned(),
+    };
+    let errno = finding["errno"].as_str().map_or(String::new(), |errno| format!(" {errno}"));
+    let peer = &finding["peer"]["process"];
+    let peer = if peer.is_null() { String::new() } else { format!(" <-> {}", process(peer)) };
+    let pattern = finding["pattern"].as_str().unwrap_or("?");
+    format!("{pattern}{errno} {}{peer}", process(&finding["process"]))
+}

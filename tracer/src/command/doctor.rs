@@ -1,0 +1,181 @@
+//! `tcptrace doctor`: what this kernel and these rights allow, and what is lost.
+
+use crate::{
+    cli::{DoctorArgs, exit::Exit},
+    kernel::{
+        hooks::{HOOKS, Point},
+        probes::Probes,
+        refusal::{Refusal, prepare},
+        rights::{self, Lockdown},
+    },
+    record::run::Probe,
+};
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::io::Write;
+use tracer_common::settings::Settings;
+
+/// Bytes of the ring of a trial: the least there is.
+const RING: u32 = 4_096;
+
+/// What was found.
+#[derive(Serialize)]
+struct Report {
+    version: &'static str,
+    kernel: String,
+    architecture: &'static str,
+    btf: bool,
+    lockdown: &'static str,
+    missing_capabilities: Vec<String>,
+    /// Kernel structure members that records lack here.
+    absent_members: Vec<&'static str>,
+    probes: Vec<Probe>,
+    /// Patterns that cannot be told here.
+    lost_patterns: Vec<&'static str>,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    #[serde(skip)]
+    exit: Option<Exit>,
+    #[serde(skip)]
+    verifier: Vec<String>,
+}
+
+/// Attaches every probe once, and reports.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn run(arguments: &DoctorArgs) -> Result<Exit> {
+    let report = examine()?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", serde_json::to_string(&report).context("writing the report")?)?;
+    } else {
+        show(&report, &mut out)?;
+    }
+    if arguments.verbose >= 2 {
+        for log in &report.verifier {
+            writeln!(std::io::stderr(), "{log}")?;
+        }
+    }
+    Ok(report.exit.unwrap_or(Exit::Done))
+}
+
+fn examine() -> Result<Report> {
+    let lockdown = match rights::lockdown() {
+        Lockdown::None => "none",
+        Lockdown::Integrity => "integrity",
+        Lockdown::Confidentiality => "confidentiality",
+    };
+    let mut report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        kernel: kernel_release(),
+        architecture: std::env::consts::ARCH,
+        btf: std::path::Path::new("/sys/kernel/btf/vmlinux").exists(),
+        lockdown,
+        missing_capabilities: rights::missing()?,
+        absent_members: Vec::new(),
+        probes: Vec::new(),
+        lost_patterns: Vec::new(),
+        verdict: "",
+        why: None,
+        exit: None,
+        verifier: Vec::new(),
+    };
+    let (verdict, exit) = match prepare() {
+        Err(Refusal::Rights(why)) => {
+            report.why = Some(why);
+            ("rights are missing: what the probes would say could not be checked", Exit::Degraded)
+        }
+        Err(Refusal::Kernel(why)) => {
+            report.why = Some(why);
+            report.lost_patterns = HOOKS[0].patterns.to_vec();
+            ("this kernel cannot be traced", Exit::Impossible)
+        }
+        Ok((btf, vocabulary)) => {
+            report.absent_members.clone_from(&vocabulary.absent);
+            let probes = Probes::attach(&Settings::NONE, &vocabulary, &btf, RING)?;
+            report.probes = probe_records(&probes);
+            for status in &probes.statuses {
+                if let Err(refusal) = &status.outcome {
+                    report.lost_patterns.extend(status.hook.patterns);
+                    report.verifier.extend(refusal.verifier.clone());
+                }
+            }
+            report.lost_patterns.sort_unstable();
+            report.lost_patterns.dedup();
+            let refused = probes.statuses.iter().filter(|status| status.outcome.is_err()).count();
+            if probes.statuses[0].outcome.is_err() {
+                ("this kernel cannot be traced", Exit::Impossible)
+            } else if refused > 0 || !report.absent_members.is_empty() {
+                ("degraded: see what is lost", Exit::Degraded)
+            } else {
+                ("everything is to be had", Exit::Done)
+            }
+        }
+    };
+    (report.verdict, report.exit) = (verdict, Some(exit));
+    Ok(report)
+}
+
+/// Each probe as records tell it.
+pub(super) fn probe_records(probes: &Probes) -> Vec<Probe> {
+    let record = |status: &crate::kernel::probes::Status| {
+        let kind = match status.hook.point {
+            Point::Tracepoint(_) => "tracepoint",
+            Point::Iterator(..) => "iterator",
+        };
+        Probe {
+            name: status.hook.program,
+            point: status.hook.point.name(),
+            attached: status.outcome.is_ok().then_some(kind),
+            why_not: status.outcome.as_ref().err().map(|refusal| refusal.why.clone()),
+            lost: status.outcome.is_err().then_some(status.hook.without),
+        }
+    };
+    probes.statuses.iter().map(record).collect()
+}
+
+/// Release of the running kernel, `6.12.0`.
+pub(super) fn kernel_release() -> String {
+    nix::sys::utsname::uname()
+        .map_or_else(|_| "unknown".to_owned(), |name| name.release().to_string_lossy().into_owned())
+}
+
+fn show(report: &Report, out: &mut impl Write) -> Result<()> {
+    let yes = |yes: bool| if yes { "yes" } else { "no" };
+    writeln!(out, "tcptrace {} on Linux {} ({})", report.version, report.kernel, report.architecture)?;
+    if report.architecture != "x86_64" {
+        writeln!(out, "  only x86_64 is supported; what follows is what was seen all the same")?;
+    }
+    writeln!(out, "  BTF        {}", yes(report.btf))?;
+    writeln!(out, "  lockdown   {}", report.lockdown)?;
+    let missing = &report.missing_capabilities;
+    let rights =
+        if missing.is_empty() { "enough".to_owned() } else { format!("missing {}", missing.join(", ")) };
+    writeln!(out, "  rights     {rights}")?;
+    for probe in &report.probes {
+        match (probe.attached, &probe.why_not) {
+            (Some(how), _) => writeln!(out, "  ok    {:<15} {how} {}", probe.name, probe.point)?,
+            (None, why) => {
+                writeln!(out, "  FAIL  {:<15} {}", probe.name, why.as_deref().unwrap_or("unknown"))?;
+                writeln!(out, "        without it: {}", probe.lost.unwrap_or("nothing"))?;
+            }
+        }
+    }
+    if !report.absent_members.is_empty() {
+        writeln!(out, "  not in this kernel: {}", report.absent_members.join(", "))?;
+    }
+    if !report.lost_patterns.is_empty() {
+        writeln!(out, "  cannot be told: {}", report.lost_patterns.join(", "))?;
+    }
+    writeln!(
+        out,
+        "system calls: no probe is attached to any (one would slow every system call of the host by ~50 ns)"
+    )?;
+    writeln!(out, "{}", report.verdict)?;
+    if let Some(why) = &report.why {
+        writeln!(out, "  {why}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! The commands: one verb a file.
+
+pub mod demo;
+pub mod doctor;
+pub mod explain;
+pub mod list;
+pub mod schema;
+pub mod watch;

@@ -1,0 +1,194 @@
+//! `tcptrace watch`: attach, correlate, tell.
+
+mod child;
+mod ready;
+mod teller;
+
+use super::doctor::{kernel_release, probe_records};
+use crate::{
+    cli::{
+        exit::Exit,
+        value,
+        watch::{Format, WatchArgs},
+    },
+    engine::{Capacity, Engine},
+    filter::Filter,
+    kernel::{
+        look::Looks,
+        namespace::Namespace,
+        probes::Probes,
+        refusal::{Refusal, prepare},
+    },
+    live::Live,
+    pattern::{Host, POLL_PERIOD, Pattern},
+    recording::{Preface, Writer},
+};
+use anyhow::{Context, Result, bail};
+use child::Child;
+use ready::ReadyFile;
+use std::{fs::File, io::BufWriter, time::Duration};
+use teller::Teller;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{Instant, sleep_until},
+};
+
+/// How often `stats` are told.
+const STATS_PERIOD: Duration = Duration::from_secs(10);
+/// Later than any run.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+
+/// Watches until it is told to end.
+///
+/// # Errors
+/// When nothing can be attached, or a file, the ring or an output fails.
+pub fn run(arguments: &WatchArgs) -> Result<Exit> {
+    let namespaces = resolve(arguments)?;
+    let ready = arguments.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
+    let (types, vocabulary) = prepare()?;
+    let filter = Filter::new(arguments, namespaces);
+    let statistics = arguments.probe_stats.then(Probes::enable_statistics).transpose()?;
+    let settings = filter.for_kernel(arguments.events);
+    let probes = Probes::attach(&settings, &vocabulary, &types, arguments.ring_size)?;
+    complain(arguments, &probes)?;
+    let host = Host {
+        settings: arguments.set.iter().map(|threshold| (threshold.key, threshold.value)).collect(),
+        reset_reasons: vocabulary.reset_reasons,
+        hz: 0,
+    };
+    let recorder = arguments.raw_records.as_deref().map(|path| {
+        let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+        Writer::begin(BufWriter::new(file), &Preface::new(&host, kernel_release()))
+    });
+    let recorder = recorder.transpose()?;
+    let reasons = host.reset_reasons.clone();
+    let period = host.time(&POLL_PERIOD);
+    let engine = Engine::new(host, Capacity::default(), |pattern| active(arguments, pattern));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the loop")?;
+    let exit = runtime.block_on(async {
+        let live = Live::new(probes, engine, Looks::new(period)?, recorder, arguments.events)?;
+        let mut run = Run { arguments, live, teller: Teller::new(arguments, filter, reasons)?, child: None };
+        run.watch(ready).await
+    });
+    drop(statistics);
+    exit
+}
+
+/// Inode numbers of the namespaces that were named.
+fn resolve(arguments: &WatchArgs) -> Result<Vec<u32>> {
+    let inode = |namespace: &value::Namespace| match namespace {
+        value::Namespace::Inode(inode) => Ok(*inode),
+        value::Namespace::Pid(pid) => Namespace::of_process(*pid).map(|found| found.inum),
+        value::Namespace::Path(path) => Namespace::open(path).map(|found| found.inum),
+    };
+    arguments.netns.iter().map(inode).collect()
+}
+
+fn active(arguments: &WatchArgs, pattern: &Pattern) -> bool {
+    let asked = arguments.pattern.is_empty() || arguments.pattern.contains(&pattern.id);
+    asked && !arguments.exclude.contains(&pattern.id)
+}
+
+/// Says what could not be attached; without the first hook there is nothing to tell.
+fn complain(arguments: &WatchArgs, probes: &Probes) -> Result<()> {
+    for (index, status) in probes.statuses.iter().enumerate() {
+        let Err(refusal) = &status.outcome else { continue };
+        let (name, without) = (status.hook.program, status.hook.without);
+        if arguments.verbose >= 2 {
+            eprintln!("{}", refusal.verifier.as_deref().unwrap_or_default());
+        }
+        if index == 0 {
+            let why = format!("{}: {}", status.hook.point.name(), refusal.why);
+            bail!(if refusal.rights { Refusal::Rights(why) } else { Refusal::Kernel(why) });
+        }
+        eprintln!("tcptrace: no {name} ({}); lost: {without}", refusal.why);
+    }
+    Ok(())
+}
+
+/// A run of `watch`.
+struct Run<'a> {
+    arguments: &'a WatchArgs,
+    live: Live,
+    teller: Teller,
+    child: Option<Child>,
+}
+
+impl Run<'_> {
+    async fn watch(&mut self, ready: Option<ReadyFile>) -> Result<Exit> {
+        let scanned = self.live.scan().context("looking at what exists")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+        self.teller.start(self.arguments, &self.live, probe_records(self.live.probes()), scanned)?;
+        ready.map_or(Ok(()), ReadyFile::tell)?;
+        if !self.arguments.command.is_empty() {
+            self.child = Some(Child::start(&self.arguments.command)?);
+        }
+        let end = Instant::now() + self.arguments.duration.unwrap_or(FAR);
+        let mut stats = Instant::now() + STATS_PERIOD;
+        let closed = self.teller.until_closed();
+        tokio::pin!(closed);
+        let why = loop {
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => break "signal",
+                _ = terminate.recv() => break "signal",
+                () = &mut closed => break "output_closed",
+                () = sleep_until(end) => break "duration",
+                status = child::ended(&mut self.child) => {
+                    status?;
+                    break "command";
+                }
+                () = sleep_until(stats) => {
+                    stats += STATS_PERIOD;
+                    self.teller.stats(&self.live)?;
+                }
+                told = self.live.next() => {
+                    let told = told?;
+                    if self.tell(told)? {
+                        break "max_findings";
+                    }
+                }
+            }
+        };
+        if why != "max_findings" {
+            let told = self.live.finish()?;
+            self.tell(told)?;
+        }
+        let written = self.teller.stop(&self.live, why)?;
+        Ok(self.exit(written))
+    }
+
+    /// Tells what there is; true when no more is wanted.
+    fn tell(&mut self, told: Vec<crate::live::Told>) -> Result<bool> {
+        if let Some(child) = &mut self.child {
+            child.look();
+        }
+        for one in told {
+            self.teller.tell(one, self.live.wall_minus_boot_ns(), self.child.as_ref())?;
+            if self.arguments.max_findings.is_some_and(|most| self.teller.findings() >= most) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn exit(&self, written: bool) -> Exit {
+        let failed = self
+            .arguments
+            .fail_on
+            .is_some_and(|least| self.teller.worst().is_some_and(|worst| worst >= least));
+        match (&self.child, failed) {
+            (_, true) => Exit::Found,
+            (Some(child), false) => child.exit(),
+            (None, false) if written => Exit::Done,
+            (None, false) => Exit::Failure,
+        }
+    }
+}
+
+/// The format in which this run writes.
+fn json(arguments: &WatchArgs) -> bool {
+    arguments.format() == Format::Json
+}

@@ -1,0 +1,161 @@
+//! Ordinary traffic that looks like trouble.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use tracer_common::State;
+
+use super::scene::{ALL_FAMILIES, Scene, Service, exchange};
+use super::{ANY, Case, Outcome, ROUTED};
+use crate::lab::actor::{Call, Direction, Domain, Fd, SocketOption, errno_of};
+use crate::lab::path::{Family, Medium, Path, Side};
+use crate::lab::router::Action;
+
+/// A port of the silent host; nobody is there to take it.
+const SILENT_PORT: u16 = 7;
+/// Longer than both ends take to close, shorter than a retransmission.
+const CROSSING: Duration = Duration::from_millis(30);
+
+const fn decoy(
+    variant: &'static str,
+    media: &'static [Medium],
+    families: &'static [Family],
+    play: fn(&Scene<'_>) -> Result<Outcome>,
+) -> Case {
+    Case { pattern: None, variant, media, families, play }
+}
+
+pub(super) const CASES: &[Case] = &[
+    decoy("half_close", ANY, ALL_FAMILIES, half_close),
+    decoy("server_closes_first", ANY, ALL_FAMILIES, server_closes_first),
+    decoy("keep_alive", ANY, ALL_FAMILIES, keep_alive),
+    decoy("would_block", ANY, ALL_FAMILIES, would_block),
+    decoy("reset_of_orphan", ANY, ALL_FAMILIES, reset_of_orphan),
+    decoy("clean_exit", ANY, ALL_FAMILIES, clean_exit),
+    decoy("happy_eyeballs", &[Medium::Loopback], &[Family::V6], happy_eyeballs),
+    decoy("simultaneous_close", ROUTED, ALL_FAMILIES, simultaneous_close),
+    decoy("connect_abandoned", ROUTED, ALL_FAMILIES, connect_abandoned),
+];
+
+/// The client ends its direction; the reply comes after that.
+fn half_close(scene: &Scene<'_>) -> Result<Outcome> {
+    let (mut client, mut server) = scene.connection()?;
+    client.send(10)?;
+    client.actor.shutdown(client.fd, Direction::Write)?;
+    server.receive(10)?;
+    server.receive(0)?;
+    server.send(100)?;
+    client.receive(100)?;
+    server.close()?;
+    client.receive(0)?;
+    client.close()?;
+    Ok(Outcome::of(None, server.address.port(), vec![client.actor, server.actor]))
+}
+
+/// The server closes first and the client follows at once.
+fn server_closes_first(scene: &Scene<'_>) -> Result<Outcome> {
+    let (mut client, mut server) = scene.used_connection()?;
+    server.close()?;
+    client.wait_end_of_stream()?;
+    client.receive(0)?;
+    client.close()?;
+    Ok(Outcome::of(None, server.address.port(), vec![client.actor, server.actor]))
+}
+
+/// Twenty requests on one connection, then an orderly end.
+fn keep_alive(scene: &Scene<'_>) -> Result<Outcome> {
+    let (mut client, mut server) = scene.connection()?;
+    for _ in 0..20 {
+        exchange(&mut client, &mut server)?;
+    }
+    client.close()?;
+    server.receive(0)?;
+    server.close()?;
+    Ok(Outcome::of(None, server.address.port(), vec![client.actor, server.actor]))
+}
+
+/// Reads that find nothing yet.
+fn would_block(scene: &Scene<'_>) -> Result<Outcome> {
+    let (mut client, mut server) = scene.connection()?;
+    for _ in 0..5 {
+        let look = Call::Recv { fd: server.fd, bytes: 10, peek: false, dont_wait: true };
+        let errno = errno_of(server.actor.call::<usize>(look))?;
+        ensure!(errno == Errno::EAGAIN, "an early read gave {errno:?}");
+    }
+    exchange(&mut client, &mut server)?;
+    client.close()?;
+    server.receive(0)?;
+    server.close()?;
+    Ok(Outcome::of(None, server.address.port(), vec![client.actor, server.actor]))
+}
+
+/// The server has closed for good; the client aborts what nobody holds any more.
+fn reset_of_orphan(scene: &Scene<'_>) -> Result<Outcome> {
+    let (mut client, mut server) = scene.used_connection()?;
+    server.close()?;
+    client.wait_end_of_stream()?;
+    scene.wait_state(&server, &client, Some(State::FinWait2))?;
+    client.actor.set(client.fd, SocketOption::Linger(Some(0)))?;
+    client.close()?;
+    scene.wait_state(&server, &client, None)?;
+    Ok(Outcome::of(None, server.address.port(), vec![client.actor, server.actor]))
+}
+
+/// The client's process ends well, with its socket open and nothing unread.
+fn clean_exit(scene: &Scene<'_>) -> Result<Outcome> {
+    let (client, mut server) = scene.used_connection()?;
+    let pid = client.actor.pid();
+    let status = client.actor.exit(0)?;
+    ensure!(status.success(), "the client ended with {status}");
+    server.wait_end_of_stream()?;
+    server.receive(0)?;
+    server.close()?;
+    let mut outcome = Outcome::of(None, server.address.port(), vec![server.actor]);
+    outcome.pids.push(pid);
+    Ok(outcome)
+}
+
+/// `localhost` is tried as `::1`, where nobody listens, then as 127.0.0.1.
+fn happy_eyeballs(scene: &Scene<'_>) -> Result<Outcome> {
+    let old = Scene::new(scene.world(), Path::new(Medium::Loopback, Family::V4));
+    let Service { mut actor, listener, address } = old.service()?;
+    let mut client = scene.client()?;
+    let first = scene.path.address(Side::A, address.port());
+    let fd = client.socket(Domain::of(first))?;
+    let errno = errno_of(client.connect(fd, first))?;
+    ensure!(errno == Errno::ECONNREFUSED, "the first address gave {errno:?}");
+    client.close(fd)?;
+    let fd: Fd = client.socket(Domain::of(address))?;
+    client.connect(fd, address)?;
+    let (accepted, _) = actor.accept(listener)?;
+    client.close(fd)?;
+    let end = actor.recv(accepted, 1)?;
+    ensure!(end == 0, "the client sent something");
+    actor.close(accepted)?;
+    Ok(Outcome::of(None, address.port(), vec![client, actor]))
+}
+
+/// Both ends close before either has seen the other's FIN: their FINs cross on the way.
+fn simultaneous_close(scene: &Scene<'_>) -> Result<Outcome> {
+    let (mut client, mut server) = scene.used_connection()?;
+    scene.router()?.set_rule(|segment| if segment.fin { Action::Delay(CROSSING) } else { Action::Pass });
+    client.close()?;
+    server.close()?;
+    // Only FINs that crossed leave both ends in TIME_WAIT.
+    scene.wait_state(&client, &server, Some(State::TimeWait))?;
+    scene.wait_state(&server, &client, Some(State::TimeWait))?;
+    Ok(Outcome::of(None, server.address.port(), vec![client.actor, server.actor]))
+}
+
+/// The client gives up at once on a host that says nothing.
+fn connect_abandoned(scene: &Scene<'_>) -> Result<Outcome> {
+    let mut client = scene.client()?;
+    let address = scene.path.silent_address(SILENT_PORT).context("this path has no silent host")?;
+    let fd = client.socket(Domain::of(address))?;
+    client.set(fd, SocketOption::Nonblocking(true))?;
+    let errno = errno_of(client.connect(fd, address))?;
+    ensure!(errno == Errno::EINPROGRESS, "connect gave {errno:?}");
+    client.close(fd)?;
+    Ok(Outcome::of(None, address.port(), vec![client]))
+}

@@ -1,0 +1,154 @@
+//! What can be made to happen: each documented pattern, and what looks like one and is none.
+
+mod accept_queue_reset;
+mod close_wait_leak;
+mod connection_refused;
+mod connection_reset;
+mod decoy;
+mod fin_wait2_write_reset;
+mod peer_stuck_in_close_wait;
+mod scene;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use super::actor::{Actor, Program};
+use super::path::{Family, Medium, Path};
+use super::world::World;
+use scene::Scene;
+
+/// Between two namespaces or inside one.
+const ANY: &[Medium] = &[Medium::Loopback, Medium::Wire];
+/// Only where the router can take part.
+const ROUTED: &[Medium] = &[Medium::Routed];
+
+/// One thing that can be made to happen.
+#[derive(Debug)]
+pub struct Case {
+    /// The pattern a tracer has to find; `None` for a decoy, which must give no finding of warning or above.
+    pub pattern: Option<&'static str>,
+    /// What tells this case from others of the pattern.
+    pub variant: &'static str,
+    media: &'static [Medium],
+    families: &'static [Family],
+    play: fn(&Scene<'_>) -> Result<Outcome>,
+}
+
+/// What a tracer has to tell about the incident; only what the processes' own calls answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The pattern id.
+    pub pattern: &'static str,
+    /// The service's port, by which the incident is found among others.
+    pub port: u16,
+    /// `ns.inum` of the namespace of the end that the finding is about.
+    pub netns: u32,
+    /// The process that the finding is about.
+    pub local_pid: Option<u32>,
+    /// Its descriptor of the socket.
+    pub fd: Option<i32>,
+    /// The process at the other end.
+    pub peer_pid: Option<u32>,
+    /// The name of the errno that the process of this end got, when it got one.
+    pub errno: Option<String>,
+    /// Other ids that hold as well, as `also` of the finding or as findings of their own on this port.
+    pub allowed: &'static [&'static str],
+}
+
+/// A case that has happened. Its processes and what they hold stay until this is dropped or released.
+#[derive(Debug)]
+pub struct Staged {
+    /// The case and its path, for messages: `connection_reset/server wire/ipv4`.
+    pub name: String,
+    /// What has to be found; `None` for a decoy.
+    pub expected: Option<Expected>,
+    /// The service's port.
+    pub port: u16,
+    /// Every process that took part, also those that have ended.
+    pub pids: Vec<u32>,
+    // Before the world: what the processes still send at their end must have a network.
+    actors: Vec<Actor>,
+    world: Arc<World>,
+}
+
+/// What a case leaves behind.
+struct Outcome {
+    expected: Option<Expected>,
+    port: u16,
+    pids: Vec<u32>,
+    actors: Vec<Actor>,
+}
+
+impl Case {
+    /// The id of the pattern, or `decoy`, and the variant: `connection_reset/server`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.pattern.unwrap_or("decoy"), self.variant)
+    }
+
+    /// The paths on which it can happen.
+    pub fn paths(&self) -> impl Iterator<Item = Path> {
+        self.media
+            .iter()
+            .flat_map(|&medium| self.families.iter().map(move |&family| Path::new(medium, family)))
+    }
+
+    /// Makes it happen on one path of a world, and returns when it has.
+    ///
+    /// The rules of a world's router are the case's own, so a routed case needs a world for itself.
+    ///
+    /// # Errors
+    /// When the path cannot be had, or a call ends otherwise than the case says.
+    pub fn stage(&self, world: Arc<World>, path: Path) -> Result<Staged> {
+        let name = format!("{} {path}", self.name());
+        if !self.paths().any(|own| own == path) || !world.has(path) {
+            bail!("{name} cannot be had in this world");
+        }
+        let Outcome { expected, port, pids, actors } =
+            (self.play)(&Scene::new(&world, path)).with_context(|| name.clone())?;
+        Ok(Staged { name, expected, port, pids, actors, world })
+    }
+
+    /// Makes it happen in a world of its own, whose namespaces tell it from everything else.
+    ///
+    /// # Errors
+    /// As [`Case::stage`], or when no world can be made.
+    pub fn stage_alone(&self, program: &Program, path: Path) -> Result<Staged> {
+        let routed = path.medium == Medium::Routed;
+        let world = if routed { World::with_router(program.clone()) } else { World::new(program.clone()) }?;
+        self.stage(Arc::new(world), path)
+    }
+}
+
+impl Staged {
+    /// The world it happened in.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Lets the processes end, and with them what they hold; their namespaces go when nobody else has the world.
+    pub fn release(self) {
+        let Self { actors, world, .. } = self;
+        drop(actors);
+        drop(world);
+    }
+}
+
+/// Every case of a pattern.
+pub fn patterns() -> impl Iterator<Item = &'static Case> {
+    [
+        accept_queue_reset::CASES,
+        close_wait_leak::CASES,
+        connection_refused::CASES,
+        connection_reset::CASES,
+        fin_wait2_write_reset::CASES,
+        peer_stuck_in_close_wait::CASES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Every decoy: what looks like a pattern and must give no finding of warning or above.
+pub fn decoys() -> impl Iterator<Item = &'static Case> {
+    decoy::CASES.iter()
+}

@@ -1,0 +1,227 @@
+//! What the cases have in common: a client, a server, and a connection between them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use nix::errno::Errno;
+use tracer_common::State;
+
+use super::{Expected, Outcome};
+use crate::lab::actor::{Actor, Call, Domain, Events, Fd, Started};
+use crate::lab::namespace::Namespace;
+use crate::lab::path::{Family, Path, Side};
+use crate::lab::router::Router;
+use crate::lab::world::World;
+
+/// What the kernel does by itself takes microseconds; a case that waits longer is broken.
+pub(super) const SOON: Duration = Duration::from_secs(4);
+/// Sizes that tell requests and replies apart.
+pub(super) const REQUEST: usize = 10;
+const REPLY: usize = 20;
+
+pub(super) const ALL_FAMILIES: &[Family] = &[Family::V4, Family::V6, Family::Mapped];
+
+/// Where a case plays.
+pub(super) struct Scene<'a> {
+    world: &'a World,
+    pub(super) path: Path,
+}
+
+/// One end of a connection: a process, its descriptor, and its address.
+pub(super) struct End {
+    pub(super) actor: Actor,
+    pub(super) fd: Fd,
+    pub(super) address: SocketAddr,
+    side: Side,
+    /// Whether `fd` is still open.
+    open: bool,
+}
+
+/// Which of the two a case is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Client,
+    Server,
+}
+
+/// The ends of a connection, seen from the one that the finding is about.
+pub(super) struct Ends {
+    pub(super) local: End,
+    pub(super) other: End,
+    /// The service's port.
+    pub(super) port: u16,
+}
+
+/// A server that listens.
+pub(super) struct Service {
+    pub(super) actor: Actor,
+    pub(super) listener: Fd,
+    pub(super) address: SocketAddr,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn new(world: &'a World, path: Path) -> Self {
+        Self { world, path }
+    }
+
+    pub(super) fn client(&self) -> Result<Actor> {
+        self.world.actor(Side::A, "lab-client")
+    }
+
+    pub(super) fn server(&self) -> Result<Actor> {
+        self.world.actor(self.path.server_side(), "lab-server")
+    }
+
+    pub(super) fn world(&self) -> &'a World {
+        self.world
+    }
+
+    pub(super) fn router(&self) -> Result<&Router> {
+        self.world.router()
+    }
+
+    pub(super) fn namespace(&self, side: Side) -> &Namespace {
+        self.world.namespace(side)
+    }
+
+    /// A socket of `actor` bound to a free port on the server's host, and its address.
+    pub(super) fn bound(&self, actor: &mut Actor) -> Result<(Fd, SocketAddr)> {
+        let address = self.path.address(self.path.server_side(), 0);
+        let fd = actor.socket(Domain::of(address))?;
+        actor.bind(fd, address)?;
+        Ok((fd, actor.local_address(fd)?))
+    }
+
+    /// A server that listens on a free port.
+    pub(super) fn service(&self) -> Result<Service> {
+        let mut actor = self.server()?;
+        let (listener, address) = self.bound(&mut actor)?;
+        actor.listen(listener, 16)?;
+        Ok(Service { actor, listener, address })
+    }
+
+    /// A new client, connected to the service.
+    pub(super) fn connected(&self, address: SocketAddr) -> Result<End> {
+        let mut actor = self.client()?;
+        let fd = actor.socket(Domain::of(address))?;
+        actor.connect(fd, address)?;
+        let address = actor.local_address(fd)?;
+        Ok(End::new(actor, fd, address, Side::A))
+    }
+
+    /// A client and a server with an accepted connection between them.
+    pub(super) fn connection(&self) -> Result<(End, End)> {
+        let Service { mut actor, listener, address } = self.service()?;
+        let client = self.connected(address)?;
+        let (fd, _) = actor.accept(listener)?;
+        Ok((client, End::new(actor, fd, address, self.path.server_side())))
+    }
+
+    /// A connection on which a request was answered.
+    pub(super) fn used_connection(&self) -> Result<(End, End)> {
+        let (mut client, mut server) = self.connection()?;
+        exchange(&mut client, &mut server)?;
+        Ok((client, server))
+    }
+
+    /// A connection on which a request was answered, seen from `local`.
+    pub(super) fn ends(&self, local: Role) -> Result<Ends> {
+        let (client, server) = self.used_connection()?;
+        let port = server.address.port();
+        Ok(match local {
+            Role::Client => Ends { local: client, other: server, port },
+            Role::Server => Ends { local: server, other: client, port },
+        })
+    }
+
+    /// Waits until the socket of `end` towards `other` is in this state; `None`: is gone.
+    pub(super) fn wait_state(&self, end: &End, other: &End, state: Option<State>) -> Result<()> {
+        self.namespace(end.side).wait_state(end.address, other.address, state, SOON)
+    }
+}
+
+impl End {
+    pub(super) fn new(actor: Actor, fd: Fd, address: SocketAddr, side: Side) -> Self {
+        Self { actor, fd, address, side, open: true }
+    }
+
+    /// Waits for the other end's FIN.
+    pub(super) fn wait_end_of_stream(&mut self) -> Result<()> {
+        let events = self.actor.poll(self.fd, Events::EPOLLRDHUP, SOON)?;
+        ensure!(events == Events::EPOLLRDHUP, "waited for the end of the stream, {events:?} came");
+        Ok(())
+    }
+
+    /// Waits until the connection is dead.
+    pub(super) fn wait_dead(&mut self) -> Result<()> {
+        let events = self.actor.poll(self.fd, Events::empty(), SOON)?;
+        ensure!(events.contains(Events::EPOLLERR | Events::EPOLLHUP), "waited for a reset, {events:?} came");
+        Ok(())
+    }
+
+    /// A `recv` that is in progress when this returns.
+    pub(super) fn waiting_recv(&mut self) -> Result<Started<usize>> {
+        let call = Call::Recv { fd: self.fd, bytes: REPLY, peek: false, dont_wait: false };
+        let started = self.actor.start(call)?;
+        self.actor.wait_blocked(&started)?;
+        Ok(started)
+    }
+
+    pub(super) fn send(&mut self, bytes: usize) -> Result<()> {
+        let sent = self.actor.send(self.fd, bytes)?;
+        ensure!(sent == bytes, "{sent} of {bytes} bytes were taken");
+        Ok(())
+    }
+
+    /// Receives exactly this many bytes in one call; 0 is the end of the stream.
+    pub(super) fn receive(&mut self, bytes: usize) -> Result<()> {
+        let received = self.actor.recv(self.fd, bytes.max(1))?;
+        ensure!(received == bytes, "{received} bytes came instead of {bytes}");
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self) -> Result<()> {
+        self.open = false;
+        Ok(self.actor.close(self.fd)?)
+    }
+}
+
+impl Ends {
+    /// What has to be found at the local end, whose calls gave `errno`.
+    pub(super) fn found(
+        self,
+        scene: &Scene<'_>,
+        pattern: &'static str,
+        errno: Option<Errno>,
+        allowed: &'static [&'static str],
+    ) -> Outcome {
+        let Self { local, other, port } = self;
+        let expected = Expected {
+            pattern,
+            port,
+            netns: scene.namespace(local.side).inode(),
+            local_pid: Some(local.actor.pid()),
+            fd: local.open.then_some(local.fd.0),
+            peer_pid: Some(other.actor.pid()),
+            errno: errno.map(|errno| format!("{errno:?}")),
+            allowed,
+        };
+        Outcome::of(Some(expected), port, vec![local.actor, other.actor])
+    }
+}
+
+/// A request and its reply.
+pub(super) fn exchange(client: &mut End, server: &mut End) -> Result<()> {
+    client.send(REQUEST)?;
+    server.receive(REQUEST)?;
+    server.send(REPLY)?;
+    client.receive(REPLY)
+}
+
+impl Outcome {
+    /// What the two ends leave behind.
+    pub(super) fn of(expected: Option<Expected>, port: u16, actors: Vec<Actor>) -> Self {
+        Self { expected, port, pids: actors.iter().map(Actor::pid).collect(), actors }
+    }
+}

@@ -1,0 +1,122 @@
+//! The `event` record.
+
+use super::{Actor, Common, Endpoint, Stamp, finding::family};
+use crate::event::{Event, Origin, Snapshot, What};
+use hashbrown::HashMap;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tracer_common::record::socket::Tuple;
+
+/// Something that happened to a connection, right or wrong.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct EventRecord {
+    /// What every record has.
+    #[serde(flatten)]
+    pub common: Common,
+    /// `state`, `reset_sent`, `reset_received`, `error`, `send_failed` or `receive_failed`.
+    pub event: &'static str,
+    /// The state before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old_state: Option<&'static str>,
+    /// The state after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_state: Option<&'static str>,
+    /// The kernel's reason for a RST.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The pending error, or what the call returned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno: Option<String>,
+    /// The connection; absent when the event has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<EventConnection>,
+    /// The process that owns the socket; absent when unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<Actor>,
+}
+
+/// The connection of an event.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct EventConnection {
+    /// `ipv4` or `ipv6`; mapped is IPv4.
+    pub family: &'static str,
+    /// This end.
+    pub local: Endpoint,
+    /// The other end.
+    pub remote: Endpoint,
+    /// Inode number of the network namespace; absent when unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub netns: Option<u32>,
+    /// The socket's cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<u64>,
+}
+
+impl EventRecord {
+    /// The record of an event; none for what is no event of a connection.
+    pub fn new(event: &Event, seq: u64, stamp: &Stamp, reasons: &HashMap<i32, String>) -> Option<Self> {
+        let mut record = Self {
+            common: stamp.common("event", seq, event.at),
+            event: "",
+            old_state: None,
+            new_state: None,
+            reason: None,
+            errno: None,
+            connection: None,
+            process: None,
+        };
+        match &event.what {
+            What::StateChange { end, old, new } => {
+                record.event = "state";
+                (record.old_state, record.new_state) = (Some(old.name()), Some(new.name()));
+                record.end(end);
+            }
+            What::ResetReceived { end } => {
+                record.event = "reset_received";
+                record.end(end);
+            }
+            What::Error { end } => {
+                record.event = "error";
+                record.end(end);
+            }
+            What::SendFailed { end, errno } | What::ReceiveFailed { end, errno } => {
+                let send = matches!(event.what, What::SendFailed { .. });
+                record.event = if send { "send_failed" } else { "receive_failed" };
+                record.end(end);
+                record.errno = errno.map(crate::errno::Errno::name);
+            }
+            What::ResetSent { origin, segment, reason } => {
+                record.event = "reset_sent";
+                record.reason = reason.and_then(|reason| reasons.get(&reason)).cloned();
+                match (origin, segment) {
+                    (Origin::Full(end), _) => record.end(end),
+                    (Origin::Remainder { cookie, tuple, .. }, _) => {
+                        record.connection = Some(connection(tuple, Some(cookie.0)));
+                    }
+                    (Origin::Nothing, Some(segment)) => {
+                        record.connection = Some(connection(&segment.tuple, None))
+                    }
+                    (Origin::Nothing, None) => {}
+                }
+            }
+            _ => return None,
+        }
+        Some(record)
+    }
+
+    fn end(&mut self, end: &Snapshot) {
+        self.connection = Some(connection(&end.socket.tuple, Some(end.cookie.0)));
+        self.process = end.owner().map(|owner| Actor::new(owner.pid, owner.comm));
+        self.errno = end.errno().map(crate::errno::Errno::name);
+    }
+}
+
+fn connection(tuple: &Tuple, cookie: Option<u64>) -> EventConnection {
+    EventConnection {
+        family: family(tuple.remote_address()),
+        local: tuple.local_address().into(),
+        remote: tuple.remote_address().into(),
+        netns: Some(tuple.netns).filter(|netns| *netns != 0),
+        cookie: cookie.filter(|cookie| *cookie != 0),
+    }
+}

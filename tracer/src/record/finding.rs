@@ -1,0 +1,313 @@
+//! The `finding` record.
+
+use super::{Actor, Common, Endpoint, Stamp, community};
+use crate::{
+    enrich::ProcessFacts,
+    event::Source,
+    finding::{Direction, ErrnoSource, Fact, Finding, Happening, Party, Severity, Step},
+    time::{Time, nanoseconds},
+};
+use hashbrown::HashMap;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::{collections::BTreeMap, net::SocketAddr};
+
+/// What is known of processes besides what the kernel programs tell, by process id.
+pub type Processes = HashMap<u32, ProcessFacts>;
+
+/// What went wrong with a connection.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct FindingRecord {
+    /// What every record has.
+    #[serde(flatten)]
+    pub common: Common,
+    /// Number of the finding in this run, `f-17`.
+    pub id: String,
+    /// Earlier findings of the same connection.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub follows: Vec<String>,
+    /// Id of the pattern.
+    pub pattern: &'static str,
+    /// Other patterns that hold for the same incident.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<&'static str>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// How sure it is, 0 to 1.
+    pub confidence: f64,
+    /// The pattern's title.
+    pub title: &'static str,
+    /// What happened, with names and numbers.
+    pub message: String,
+    /// What to do.
+    pub advice: String,
+    /// What the program got or will get; absent when it gets none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno: Option<String>,
+    /// How that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno_source: Option<ErrnoSource>,
+    /// The connection, seen from the end the finding is about.
+    pub connection: ConnectionRecord,
+    /// The process that owns that end; absent when unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessRecord>,
+    /// The other end, when it is on this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PeerRecord>,
+    /// The RST, when there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset: Option<ResetRecord>,
+    /// What bears on it; units are in the names.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub facts: BTreeMap<&'static str, Fact>,
+    /// The story from both ends, oldest first.
+    pub timeline: Vec<StepRecord>,
+    /// How many steps were cut from the middle to keep the line short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline_cut: Option<usize>,
+    /// How many incidents this record stands for.
+    pub count: u64,
+    /// Time of the first of them.
+    pub first_time: String,
+    /// Whether everything that bears on it was seen.
+    pub complete: bool,
+    /// What was not.
+    pub missing: Vec<&'static str>,
+}
+
+/// One end of a connection.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ConnectionRecord {
+    /// `ipv4` or `ipv6`; mapped is IPv4.
+    pub family: &'static str,
+    /// This end.
+    pub local: Endpoint,
+    /// The other end.
+    pub remote: Endpoint,
+    /// Whether this end called connect(); absent when unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// The state when the trouble began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<&'static str>,
+    /// Inode number of the network namespace; absent when unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub netns: Option<u32>,
+    /// The socket's cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<u64>,
+    /// The connection's hash that other tools compute as well.
+    pub community_id: String,
+    /// Age in nanoseconds; absent when its birth was not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_ns: Option<u64>,
+    /// Whether it is older than the tracer.
+    pub preexisting: bool,
+}
+
+/// A process that owns an end.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ProcessRecord {
+    /// Process id.
+    pub pid: u32,
+    /// Its name, escaped for display.
+    pub comm: String,
+    /// Path of its program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// Its descriptor of the socket, when a look has seen it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fd: Option<u32>,
+    /// User id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Its cgroup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
+    /// Its container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerRecord>,
+    /// How it is known to own the socket.
+    pub source: &'static str,
+}
+
+/// A container.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ContainerRecord {
+    /// Its id.
+    pub id: String,
+    /// What runs it, when its cgroup tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<&'static str>,
+}
+
+/// The other end.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct PeerRecord {
+    /// The connection as that end sees it.
+    pub connection: ConnectionRecord,
+    /// The process that owns it; absent when unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessRecord>,
+}
+
+/// A RST.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ResetRecord {
+    /// `sent` or `received`, by the end the finding is about.
+    pub direction: &'static str,
+    /// The kernel's reason, when its sender is on this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// `kernel` or `inferred`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_source: Option<&'static str>,
+}
+
+/// One step of the story.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct StepRecord {
+    /// Nanoseconds from the finding's time; negative is before.
+    pub at_ns: i64,
+    /// `local` or `remote`: at which end.
+    pub end: &'static str,
+    /// What happened: `state`, `eof_read`, `reset_sent`, `reset_received`, `call_failed`.
+    pub what: &'static str,
+    /// The state before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<&'static str>,
+    /// The state after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<&'static str>,
+    /// The kernel's reason for a RST.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The call that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<&'static str>,
+    /// With which errno.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno: Option<String>,
+    /// The process that did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
+}
+
+impl FindingRecord {
+    /// The record of a finding.
+    pub fn new(finding: &Finding, seq: u64, stamp: &Stamp, processes: &Processes) -> Self {
+        Self {
+            common: stamp.common("finding", seq, finding.at),
+            id: finding.id.to_string(),
+            follows: finding.follows.iter().map(ToString::to_string).collect(),
+            pattern: finding.pattern,
+            also: finding.also.clone(),
+            severity: finding.severity,
+            confidence: finding.confidence,
+            title: finding.title,
+            message: finding.message.clone(),
+            advice: finding.advice.clone(),
+            errno: finding.errno.map(|(errno, _)| errno.name()),
+            errno_source: finding.errno.map(|(_, source)| source),
+            connection: connection(&finding.local),
+            process: process(&finding.local, processes),
+            peer: finding
+                .peer
+                .as_ref()
+                .map(|peer| PeerRecord { connection: connection(peer), process: process(peer, processes) }),
+            reset: finding.reset.as_ref().map(|reset| ResetRecord {
+                direction: if reset.sent { "sent" } else { "received" },
+                reason: reset.reason.clone(),
+                reason_source: reset
+                    .reason
+                    .as_ref()
+                    .map(|_| if reset.inferred { "inferred" } else { "kernel" }),
+            }),
+            facts: finding.facts.iter().cloned().collect(),
+            timeline: finding.timeline.iter().map(|step| self::step(step, finding.at)).collect(),
+            timeline_cut: None,
+            count: finding.count,
+            first_time: stamp.wall(finding.first),
+            complete: finding.complete(),
+            missing: finding.missing.clone(),
+        }
+    }
+}
+
+/// The family of a connection.
+pub(super) fn family(address: SocketAddr) -> &'static str {
+    if address.is_ipv4() { "ipv4" } else { "ipv6" }
+}
+
+fn connection(party: &Party) -> ConnectionRecord {
+    let (local, remote) = (party.tuple.local_address(), party.tuple.remote_address());
+    ConnectionRecord {
+        family: family(remote),
+        local: local.into(),
+        remote: remote.into(),
+        direction: party.direction,
+        state: party.state.map(tracer_common::State::name),
+        netns: Some(party.tuple.netns).filter(|netns| *netns != 0),
+        cookie: party.cookie.map(|cookie| cookie.0),
+        community_id: community::id(local, remote),
+        age_ns: party.age.map(nanoseconds),
+        preexisting: party.preexisting,
+    }
+}
+
+fn process(party: &Party, processes: &Processes) -> Option<ProcessRecord> {
+    let owner = party.owner?;
+    let facts = processes.get(&owner.pid);
+    Some(ProcessRecord {
+        pid: owner.pid,
+        comm: owner.comm.to_string(),
+        exe: facts.and_then(|facts| facts.exe.clone()),
+        fd: owner.fd,
+        uid: facts.and_then(|facts| facts.uid).or(party.uid),
+        cgroup: facts.and_then(|facts| facts.cgroup.clone()),
+        container: facts
+            .and_then(|facts| facts.container.as_ref())
+            .map(|container| ContainerRecord { id: container.id.clone(), runtime: container.runtime }),
+        source: source(owner.source),
+    })
+}
+
+/// The name of an owner's source.
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::Scan => "scan",
+        Source::Accept => "accept",
+        Source::Connect => "connect",
+        Source::Listen => "listen",
+        Source::Io => "io",
+        Source::Close => "close",
+    }
+}
+
+fn step(step: &Step, at: Time) -> StepRecord {
+    let at_ns = i64::try_from(i128::from(step.at.0) - i128::from(at.0)).unwrap_or(i64::MIN);
+    let mut record = StepRecord {
+        at_ns,
+        end: if step.local { "local" } else { "remote" },
+        what: "",
+        from: None,
+        to: None,
+        reason: None,
+        call: None,
+        errno: None,
+        by: step.by.map(|owner| Actor::new(owner.pid, owner.comm)),
+    };
+    match &step.what {
+        Happening::State { from, to } => {
+            (record.what, record.from, record.to) = ("state", Some(from.name()), Some(to.name()));
+        }
+        Happening::EofRead => record.what = "eof_read",
+        Happening::ResetSent { reason } => (record.what, record.reason) = ("reset_sent", reason.clone()),
+        Happening::ResetReceived => record.what = "reset_received",
+        Happening::CallFailed { call, errno } => {
+            (record.what, record.call, record.errno) = ("call_failed", Some(*call), Some(errno.name()));
+        }
+    }
+    record
+}
