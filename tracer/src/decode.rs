@@ -92,7 +92,11 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
                 answer::UNKNOWN => Presence::Unknown,
                 number => Presence::In(state(number)?),
             };
-            What::Answer { asked: (record.cookie != 0).then_some(Cookie(record.cookie)), found }
+            What::Answer {
+                asked: (record.cookie != 0).then_some(Cookie(record.cookie)),
+                found,
+                began: Time(record.began_ns),
+            }
         }
         Kind::Loss => {
             let record: Loss = read(bytes)?;

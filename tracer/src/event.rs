@@ -58,8 +58,8 @@ pub enum What {
     Sample { end: Snapshot },
     /// A look at a descriptor; the event's task is its holder.
     Holder { end: Snapshot, fd: u32 },
-    /// A look is over.
-    Answer { asked: Option<Cookie>, found: Presence },
+    /// A look is over; it answers what was asked before it began.
+    Answer { asked: Option<Cookie>, found: Presence, began: Time },
     /// Records were lost.
     Loss { counter: Counter, cell: Cell },
     /// Boot time and wall time were read; ticks a second of the kernel's timers, 0 while unknown.

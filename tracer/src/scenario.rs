@@ -15,7 +15,7 @@
 //! | `holder NAME[PID] fd=N` | a look finds a descriptor |
 //! | `found STATE`, `found gone`, `found unknown` | a look for this one socket is answered |
 //!
-//! and, without an end, `holders-done` and `lost COUNT`. Details: `err=ERRNO unacked=N unread=N received=N
+//! and, without an end, `holders-done [began=MS]` and `lost COUNT`. Details: `err=ERRNO unacked=N unread=N received=N
 //! shutdown=N retransmits=N fin_timeout=SECONDS` and the marks `owned queued dead done linger0 mptcp fastopen
 //! preexisting`.
 
@@ -195,7 +195,11 @@ fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Event> {
     let name = words_of.next().context("an end is missing")?;
     let plain = |what| Ok(Event { at, cpu: 0, task: Task::default(), what });
     match name {
-        "holders-done" => return plain(What::Answer { asked: None, found: Presence::Unknown }),
+        "holders-done" => {
+            let began = words_of.next().and_then(|word| word.strip_prefix("began="));
+            let began = began.map_or(Ok(at), |ms| time(&format!("{ms}ms")))?;
+            return plain(What::Answer { asked: None, found: Presence::Unknown, began });
+        }
         "lost" => {
             let count = words_of.next().context("how many are lost")?.parse()?;
             let cell = Cell { count, first_ns: at.0, last_ns: at.0 };
@@ -262,7 +266,9 @@ fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Event> {
             task = Task { pid, tid: pid, comm };
             What::Holder { end: end.snapshot, fd }
         }
-        "found" => What::Answer { asked: Some(end.snapshot.cookie), found: presence(argument()?)? },
+        "found" => {
+            What::Answer { asked: Some(end.snapshot.cookie), found: presence(argument()?)?, began: at }
+        }
         change => {
             let (old, new) = change.split_once('>').context("nothing is called so")?;
             let old = State::parse(old).context("the old state")?;

@@ -14,6 +14,8 @@ pub const UNKNOWN: u8 = 255;
 pub struct Answer {
     /// How every record begins; its process is the tracer.
     pub header: Header,
+    /// When the look began, `CLOCK_BOOTTIME` in nanoseconds: it answers nothing that was asked later.
+    pub began_ns: u64,
     /// The socket that was asked for; 0 when all holders were, whose records came before this one.
     pub cookie: u64,
     /// A [`crate::State`] number (a TIME_WAIT remainder's is its sub-state), [`GONE`] or [`UNKNOWN`].

@@ -35,8 +35,8 @@ pub(super) struct Case {
     pub(super) last: Time,
     /// When it is judged again, at the latest.
     pub(super) next: Time,
-    /// Whether a look was asked for that has not been answered.
-    pub(super) looking: bool,
+    /// Since when a look is awaited; none when none is.
+    pub(super) looking: Option<Time>,
     /// What the look has found.
     pub(super) looked: Option<Presence>,
     /// Whether the owner was looked for.
@@ -86,7 +86,7 @@ impl Cases {
     /// Cases that wait for a look at all holders.
     pub(super) fn looking(&self) -> Vec<CaseId> {
         let mut ids: Vec<CaseId> =
-            self.open.iter().filter(|(_, case)| case.looking).map(|(id, _)| *id).collect();
+            self.open.iter().filter(|(_, case)| case.looking.is_some()).map(|(id, _)| *id).collect();
         ids.sort_unstable();
         ids
     }

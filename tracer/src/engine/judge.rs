@@ -27,7 +27,7 @@ impl Engine {
     /// Judges an open case at `now`.
     pub(super) fn judge(&mut self, id: CaseId, now: Time) {
         let Some(case) = self.cases.take(id) else { return };
-        if case.looking && now < case.next {
+        if case.looking.is_some() && now < case.next {
             self.cases.put(id, case);
             return;
         }
@@ -45,9 +45,9 @@ impl Engine {
     }
 
     fn decide(&mut self, id: CaseId, mut case: Case, now: Time, last: bool) {
-        if case.looking {
+        if case.looking.is_some() {
             // The look was not answered in time.
-            case.looking = false;
+            case.looking = None;
             case.looked.get_or_insert(Presence::Unknown);
         }
         let answers = self.ask(id, &case, now, last);
@@ -100,7 +100,7 @@ impl Engine {
         if !self.requests.contains(&request) {
             self.requests.push(request);
         }
-        case.looking = true;
+        case.looking = Some(now);
         case.next = now + LOOK_PATIENCE;
         case.last = case.last.max(case.next);
         self.cases.put(id, case);

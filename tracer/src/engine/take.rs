@@ -40,7 +40,7 @@ impl Engine {
             What::Sample { end } if end.state == State::Listen => self.listeners.update(end, None),
             What::Sample { end } => self.sample(event.at, *end),
             What::Holder { end, fd } => self.holder(event, end, *fd),
-            What::Answer { asked, found } => self.answer(event.at, *asked, *found),
+            What::Answer { asked, found, began } => self.answer(event.at, *asked, *found, *began),
             What::Loss { counter, cell } if counter.is_loss() => self.losses.note(*counter, cell),
             What::Clock { hz, .. } => self.host.hz = *hz,
             // Subflows of MPTCP are paths, not connections; the rest changes nothing here.
@@ -216,24 +216,25 @@ impl Engine {
         }
         let state = end.state;
         for id in self.cases.of(end.cookie, CATALOGUE.len()) {
-            if let Some(case) = self.cases.get_mut(id).filter(|case| case.looking) {
+            if let Some(case) = self.cases.get_mut(id).filter(|case| case.looking.is_some()) {
                 case.looked = Some(Presence::In(state));
             }
         }
     }
 
-    fn answer(&mut self, at: Time, asked: Option<Cookie>, found: Presence) {
+    fn answer(&mut self, at: Time, asked: Option<Cookie>, found: Presence, began: Time) {
         let ids = match asked {
             Some(cookie) => self.cases.of(cookie, CATALOGUE.len()),
             None => self.cases.looking(),
         };
         for id in ids {
             let parked = matches!(id.kind, CaseKind::Parked(_));
-            let Some(case) = self.cases.get_mut(id).filter(|case| case.looking && parked == asked.is_some())
-            else {
+            let Some(case) = self.cases.get_mut(id) else { continue };
+            let since = case.looking.filter(|_| parked == asked.is_some());
+            if since.is_none_or(|since| since > began) {
                 continue;
-            };
-            case.looking = false;
+            }
+            case.looking = None;
             // A socket that no descriptor leads to was closed in the meantime.
             case.looked = if parked { Some(found) } else { Some(case.looked.unwrap_or(Presence::Gone)) };
             self.judge(id, at);
@@ -247,7 +248,7 @@ impl Engine {
             return;
         }
         let last = occasion.at() + self.hold();
-        let case = Case { occasion, last, next: last, looking: false, looked: None, owner_sought: false };
+        let case = Case { occasion, last, next: last, looking: None, looked: None, owner_sought: false };
         self.cases.put(id, case);
         self.judge(id, occasion.at());
     }

@@ -3,11 +3,16 @@
 //! The format: <https://github.com/torvalds/linux/blob/v6.12/Documentation/bpf/btf.rst>. Every byte is looked at with
 //! a bound and every walk has an end, so that a file given by a person can do no harm.
 
+mod index;
 mod record;
+#[cfg(test)]
+mod tests;
 
-use self::record::{Kind, Records, Type};
-use foldhash::fast::FixedState;
-use std::{fs, hash::BuildHasher, io, path::Path, path::PathBuf, sync::OnceLock};
+use self::{
+    index::Index,
+    record::{Kind, Records, Type},
+};
+use std::{fs, io, path::Path, path::PathBuf, sync::OnceLock};
 
 /// Where the kernel shows its own.
 const SYSFS: &str = "/sys/kernel/btf/vmlinux";
@@ -86,9 +91,6 @@ pub struct Btf {
     enumerations: Vec<u32>,
 }
 
-/// Type ids by the hash of their name: hash in the upper half, id in the lower, sorted.
-struct Index(Vec<u64>);
-
 /// A member as it is stored.
 struct Field {
     at_bits: u32,
@@ -166,7 +168,7 @@ impl Btf {
         let functions =
             self.functions.get_or_init(|| Index::of(&self.records, |kind| kind == Kind::Function));
         let mut found = functions.find(&self.records, name);
-        found.find_map(|(_, function)| self.parameters(self.records.get(function.size_or_type)?))
+        found.find_map(|(_, function)| self.parameters(self.records.get(function.size_or_id)?))
     }
 
     /// What a BTF tracepoint of this name hands over, without the leading `void *`; `None` when the kernel has no
@@ -178,8 +180,8 @@ impl Btf {
         let name = format!("btf_trace_{name}");
         let mut types = self.named.find(&self.records, &name);
         let (_, typedef) = types.find(|(_, found)| found.kind == Kind::Typedef)?;
-        let pointer = self.records.get(typedef.size_or_type).filter(|found| found.kind == Kind::Pointer)?;
-        let mut parameters = self.parameters(self.records.get(pointer.size_or_type)?)?;
+        let pointer = self.records.get(typedef.size_or_id).filter(|found| found.kind == Kind::Pointer)?;
+        let mut parameters = self.parameters(self.records.get(pointer.size_or_id)?)?;
         (!parameters.is_empty()).then(|| parameters.split_off(1))
     }
 
@@ -187,7 +189,7 @@ impl Btf {
         let found = self.records.resolve(id)?;
         match found.kind {
             Kind::Int | Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 | Kind::Float => {
-                Some(found.size_or_type)
+                Some(found.size_or_id)
             }
             Kind::Pointer => Some(POINTER),
             Kind::Array => {
@@ -284,7 +286,7 @@ impl Btf {
             return if id == 0 { "void" } else { "?" }.to_owned();
         };
         let name = self.records.text(found.name).unwrap_or("?");
-        let inner = || self.type_name(found.size_or_type, depth);
+        let inner = || self.type_name(found.size_or_id, depth);
         match found.kind {
             Kind::Struct => format!("struct {name}"),
             Kind::Union => format!("union {name}"),
@@ -305,33 +307,6 @@ impl Btf {
             _ => name.to_owned(),
         }
     }
-}
-
-impl Index {
-    fn of(records: &Records, wanted: impl Fn(Kind) -> bool) -> Self {
-        let types = records.all().filter(|(_, found)| wanted(found.kind));
-        let mut index: Vec<u64> =
-            types.filter_map(|(id, found)| Some(hash(records.name(found.name)?) | u64::from(id))).collect();
-        index.sort_unstable();
-        Self(index)
-    }
-
-    /// All types of this name, in the order of their ids.
-    fn find<'a>(&'a self, records: &'a Records, name: &'a str) -> impl Iterator<Item = (u32, Type)> + 'a {
-        let wanted = hash(name.as_bytes());
-        let start = self.0.partition_point(|entry| *entry < wanted);
-        let same = self.0.iter().skip(start).take_while(move |entry| (*entry ^ wanted) >> 32 == 0);
-        same.filter_map(move |entry| {
-            let id = u32::try_from(entry & u64::from(u32::MAX)).ok()?;
-            let found = records.get(id).filter(|found| records.is_named(found.name, name))?;
-            Some((id, found))
-        })
-    }
-}
-
-/// The hash of a name, in the upper half.
-fn hash(name: &[u8]) -> u64 {
-    FixedState::default().hash_one(name) & !u64::from(u32::MAX)
 }
 
 /// A qualifier stands before a plain type and after a pointer.

@@ -1,181 +1,261 @@
-//! The network namespaces of the host, and exact questions about their sockets.
+//! Network namespaces: which there are, and how to look into one.
+
+mod sock_diag;
+#[cfg(test)]
+mod tests;
+
+pub use sock_diag::{Answer, NoTcpDiag, Query, SockDiag};
 
 use crate::event::{Cookie, Presence};
-use anyhow::{Context, Result, anyhow, bail};
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_sock_diag::{
-    SockDiagMessage,
-    constants::{AF_INET, AF_INET6, IPPROTO_TCP},
-    inet::{ExtensionFlags, InetRequest, SocketId, StateFlags},
-};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
+use anyhow::{Context, Result};
 use nix::{
-    errno::Errno,
     sched::{CloneFlags, setns},
+    sys::statfs::{NSFS_MAGIC, fstatfs},
 };
 use std::{
-    collections::BTreeMap,
+    collections::HashSet,
+    ffi::OsString,
+    fmt,
     fs::{self, File},
-    os::unix::fs::MetadataExt,
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::{ffi::OsStringExt, fs::MetadataExt},
+    },
     path::{Path, PathBuf},
     thread,
 };
 use tracer_common::{State, record::socket::Tuple};
 
-/// Numbers from here on name a namespace, smaller ones a process: `PROC_DYNAMIC_FIRST`.
-/// <https://github.com/torvalds/linux/blob/v6.12/fs/proc/generic.c#L205>
-pub const FIRST_INODE: u32 = 0xf000_0000;
+/// The mounts that this thread sees.
+const MOUNTS: &str = "/proc/thread-self/mountinfo";
 
-/// A network namespace, kept open.
+/// A network namespace, held open: it lives at least as long as this.
 #[derive(Debug)]
 pub struct Namespace {
-    /// What the kernel calls `ns.inum`.
+    /// Its inode number, which the kernel calls `net->ns.inum`.
     pub inum: u32,
-    /// Where it was found.
-    pub path: PathBuf,
-    handle: File,
+    /// What it was found by.
+    pub name: Name,
+    file: File,
+}
+
+/// By what a namespace was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// A process that is, or was, in it.
+    Pid(u32),
+    /// A file it is mounted on.
+    Path(PathBuf),
+}
+
+/// All network namespaces that were found.
+#[derive(Debug, Default)]
+pub struct Discovery {
+    /// One for each inode, by rising inode.
+    pub namespaces: Vec<Namespace>,
+    /// Processes and mounts that may not be looked at: their namespaces may be missing above.
+    pub hidden: usize,
 }
 
 impl Namespace {
-    /// The namespace that a path leads to (`/run/netns/NAME`, `/proc/PID/ns/net`).
+    /// That of the calling thread.
     ///
     /// # Errors
-    /// When there is no such file, or it is no network namespace.
-    pub fn open(path: &Path) -> Result<Self> {
-        let shown = path.display();
-        let handle = File::open(path).with_context(|| format!("opening the network namespace {shown}"))?;
-        let kind = nix::sys::statfs::fstatfs(&handle).with_context(|| format!("asking about {shown}"))?;
-        if kind.filesystem_type() != nix::sys::statfs::NSFS_MAGIC {
-            bail!("{shown} is no network namespace");
-        }
-        let inum = u32::try_from(handle.metadata()?.ino()).context("the number of a namespace")?;
-        Ok(Self { inum, path: path.to_owned(), handle })
+    /// When `/proc` is not there.
+    pub fn own() -> Result<Self> {
+        let name = Name::Pid(std::process::id());
+        let opened = Self::open_as(Path::new("/proc/thread-self/ns/net"), name, |_| false);
+        opened.context("opening this thread's network namespace")
     }
 
-    /// The namespace of a process.
+    /// That of a process.
     ///
     /// # Errors
     /// When there is no such process, or it may not be looked at.
     pub fn of_process(pid: u32) -> Result<Self> {
-        Self::open(&PathBuf::from(format!("/proc/{pid}/ns/net")))
+        let opened = Self::open_as(&process_path(pid), Name::Pid(pid), |_| false);
+        opened.with_context(|| format!("opening the network namespace of process {pid}"))
+    }
+
+    /// That which is mounted on, or linked to by, a file.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or is something else.
+    pub fn open(path: &Path) -> Result<Self> {
+        let is_mounted = |inode| {
+            let mounts = fs::read(MOUNTS).unwrap_or_default();
+            mounted(&mounts).any(|(mounted, _)| mounted == inode)
+        };
+        let opened = Self::open_as(path, Name::Path(path.to_owned()), is_mounted);
+        opened.with_context(|| format!("opening {} as a network namespace", path.display()))
+    }
+
+    fn open_as(path: &Path, name: Name, is_mounted: impl FnOnce(u32) -> bool) -> io::Result<Self> {
+        let file = File::open(path)?;
+        // What was opened, not what is there now. Behind a link the descriptor says its kind; opened by its mount it
+        // says its path, but the inode is no other namespace's.
+        let link = fs::read_link(format!("/proc/thread-self/fd/{}", file.as_raw_fd()))?;
+        let mounted = || {
+            let inode = u32::try_from(file.metadata().ok()?.ino()).ok()?;
+            let is_namespace = fstatfs(&file).ok()?.filesystem_type() == NSFS_MAGIC;
+            (is_namespace && is_mounted(inode)).then_some(inode)
+        };
+        let inum = link.to_str().and_then(inode_in_link).or_else(mounted);
+        let inum =
+            inum.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it is no network namespace"))?;
+        Ok(Self { inum, name, file })
     }
 }
 
-/// Every namespace in which a process runs or that is mounted somewhere. One that vanishes meanwhile is left out.
-///
-/// # Errors
-/// When /proc cannot be read.
-pub fn all() -> Result<Vec<Namespace>> {
-    let mut found: BTreeMap<u32, Namespace> = BTreeMap::new();
-    for entry in fs::read_dir("/proc").context("reading /proc")? {
-        let path = entry.context("reading /proc")?.path();
-        let process =
-            path.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
-        let link = path.join("ns/net");
-        // Read as a link first: that opens nothing, and most processes share a namespace.
-        let inum = fs::read_link(&link).ok().filter(|_| process).and_then(|target| inode_of(&target));
-        if let Some(inum) = inum.filter(|inum| !found.contains_key(inum)) {
-            found.extend(
-                Namespace::open(&link).ok().filter(|namespace| namespace.inum == inum).map(|n| (inum, n)),
-            );
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pid(pid) => write!(f, "process {pid}"),
+            Self::Path(path) => path.display().fmt(f),
         }
     }
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    for path in mounts.lines().filter_map(mounted_namespace) {
-        found.extend(Namespace::open(&path).ok().map(|namespace| (namespace.inum, namespace)));
+}
+
+/// Every network namespace that has a process or a mount in sight of this thread. One that is held by nothing but a
+/// descriptor, a socket or a thread beside its process's first is not found. Each takes a descriptor.
+///
+/// # Errors
+/// When `/proc` cannot be read, or descriptors run out. What vanishes meanwhile is no error.
+pub fn discover() -> Result<Discovery> {
+    let mut found = Discovery::default();
+    let mut seen = HashSet::new();
+    let mounts = fs::read(MOUNTS).context("reading the mounts")?;
+    for (inode, path) in mounted(&mounts) {
+        found.consider(&mut seen, &path, Name::Path(path.clone()), |opened| opened == inode)?;
     }
-    Ok(found.into_values().collect())
+    for entry in fs::read_dir("/proc").context("reading the processes")? {
+        let name = entry.context("reading the processes")?.file_name();
+        if let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) {
+            found.consider(&mut seen, &process_path(pid), Name::Pid(pid), |_| false)?;
+        }
+    }
+    found.namespaces.sort_unstable_by_key(|namespace| namespace.inum);
+    Ok(found)
+}
+
+/// Every network namespace in sight, without word of what is not.
+///
+/// # Errors
+/// As [`discover`].
+pub fn all() -> Result<Vec<Namespace>> {
+    Ok(discover()?.namespaces)
+}
+
+impl Discovery {
+    fn consider(
+        &mut self,
+        seen: &mut HashSet<u64>,
+        path: &Path,
+        name: Name,
+        is_mounted: impl FnOnce(u32) -> bool,
+    ) -> Result<()> {
+        // Asking for the inode first opens one file for each namespace, not for each process.
+        let opened = fs::metadata(path).and_then(|metadata| {
+            let new = !seen.contains(&metadata.ino());
+            new.then(|| Namespace::open_as(path, name, is_mounted)).transpose()
+        });
+        match opened {
+            Ok(Some(namespace)) if seen.insert(namespace.inum.into()) => self.namespaces.push(namespace),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.hidden += 1,
+            Err(error) if is_exhausted(&error) => return Err(error).context("opening network namespaces"),
+            // Seen, or gone meanwhile, or something else is mounted above it.
+            Ok(_) | Err(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Does some work on a thread of its own inside a namespace, and waits for it. Sockets made there stay there.
+///
+/// # Errors
+/// When the namespace may not be entered (`CAP_SYS_ADMIN`), or no thread can be made.
+///
+/// # Panics
+/// When the work does.
+pub fn enter<T: Send>(namespace: &Namespace, work: impl FnOnce() -> T + Send) -> Result<T> {
+    let inside = || setns(&namespace.file, CloneFlags::CLONE_NEWNET).map(|()| work());
+    let result = thread::scope(|scope| {
+        let thread = thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, inside)?;
+        io::Result::Ok(thread.join())
+    });
+    let result = result.context("starting a thread for a network namespace")?;
+    let result = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    result.with_context(|| format!("entering the network namespace of {}", namespace.name))
+}
+
+/// Looks for sockets of the namespace of the calling thread, each by its addresses and cookie. All are unknown where
+/// the kernel has no [`SockDiag`].
+pub fn sockets(asked: &[(Cookie, Tuple)]) -> Vec<(Cookie, Presence)> {
+    let mut diag = SockDiag::open();
+    let mut look = |cookie: Cookie, tuple: &Tuple| {
+        let (local, remote) = (tuple.local_address(), tuple.remote_address());
+        let query = Query { local, remote, interface: 0, cookie: Some(cookie.0) };
+        match diag.as_mut().map(|diag| diag.ask(&query)) {
+            Ok(Ok(Answer::Gone)) => Presence::Gone,
+            Ok(Ok(Answer::State { state, .. })) => {
+                State::from_number(state).map_or(Presence::Unknown, Presence::In)
+            }
+            Ok(Err(_)) | Err(_) => Presence::Unknown,
+        }
+    };
+    asked.iter().map(|(cookie, tuple)| (*cookie, look(*cookie, tuple))).collect()
+}
+
+fn process_path(pid: u32) -> PathBuf {
+    format!("/proc/{pid}/ns/net").into()
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    error
+        .raw_os_error()
+        .map(Errno::from_raw)
+        .is_some_and(|errno| matches!(errno, Errno::EMFILE | Errno::ENFILE))
 }
 
 /// `net:[4026531840]`
-fn inode_of(link: &Path) -> Option<u32> {
-    link.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+fn inode_in_link(link: &str) -> Option<u32> {
+    link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// The mount point of a line of mountinfo that mounts a network namespace.
-fn mounted_namespace(line: &str) -> Option<PathBuf> {
-    let mut fields = line.split(' ');
-    let (root, point) = (fields.nth(3)?, fields.next()?);
-    (root.starts_with("net:[") && line.contains(" - nsfs ")).then(|| PathBuf::from(point))
+/// Inodes of the network namespaces that are mounted, and where, from a `mountinfo` as `proc_pid_mountinfo(5)`
+/// describes it.
+fn mounted(mountinfo: &[u8]) -> impl Iterator<Item = (u32, PathBuf)> + '_ {
+    mountinfo.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let inode = inode_in_link(str::from_utf8(fields.nth(3)?).ok()?)?;
+        let path = unescaped(fields.next()?);
+        // Any number of optional fields, then a dash, then the type.
+        fields.find(|field| *field == b"-")?;
+        (fields.next() == Some(b"nsfs")).then_some((inode, path))
+    })
 }
 
-/// Does `work` in a namespace, on a thread of its own: no other ever finds itself there.
-///
-/// # Errors
-/// When the namespace cannot be entered.
-pub fn enter<T: Send>(namespace: &Namespace, work: impl FnOnce() -> T + Send) -> Result<T> {
-    let done = thread::scope(|scope| {
-        let inside = || {
-            setns(&namespace.handle, CloneFlags::CLONE_NEWNET)
-                .with_context(|| format!("entering the network namespace {}", namespace.path.display()))?;
-            Ok(work())
-        };
-        scope.spawn(inside).join()
-    });
-    done.map_err(|_| anyhow!("the work inside a network namespace panicked"))?
-}
-
-/// Looks for sockets of the namespace of the calling thread, each by its addresses and cookie.
-pub fn sockets(asked: &[(Cookie, Tuple)]) -> Vec<(Cookie, Presence)> {
-    let Ok(diag) = Diag::open() else {
-        return asked.iter().map(|(cookie, _)| (*cookie, Presence::Unknown)).collect();
-    };
-    asked
-        .iter()
-        .map(|(cookie, tuple)| (*cookie, diag.ask(*cookie, tuple).unwrap_or(Presence::Unknown)))
-        .collect()
-}
-
-/// A `sock_diag` socket; it answers for the namespace it was opened in.
-struct Diag(Socket);
-
-impl Diag {
-    fn open() -> Result<Self> {
-        let mut socket = Socket::new(NETLINK_SOCK_DIAG).context("opening sock_diag")?;
-        socket.bind_auto().context("binding sock_diag")?;
-        socket.connect(&SocketAddr::new(0, 0)).context("connecting sock_diag to the kernel")?;
-        Ok(Self(socket))
+/// Blanks, newlines and backslashes are written `\040` and so on.
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut path = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = (*first == b'\\').then(|| str::from_utf8(after.get(..3)?).ok()).flatten();
+        if let Some(byte) = octal.and_then(|octal| u8::from_str_radix(octal, 8).ok()) {
+            path.push(byte);
+            rest = after.get(3..).unwrap_or_default();
+        } else {
+            path.push(*first);
+            rest = after;
+        }
     }
-
-    /// The state of the socket with this cookie. A TIME_WAIT remainder is told by its sub-state.
-    /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/inet_diag.c#L393-L430>
-    fn ask(&self, cookie: Cookie, tuple: &Tuple) -> Result<Presence> {
-        let (local, remote) = (tuple.local_address(), tuple.remote_address());
-        let request = InetRequest {
-            family: if local.is_ipv4() { AF_INET } else { AF_INET6 },
-            protocol: IPPROTO_TCP,
-            extensions: ExtensionFlags::empty(),
-            states: StateFlags::all(),
-            socket_id: SocketId {
-                source_port: local.port(),
-                destination_port: remote.port(),
-                source_address: local.ip(),
-                destination_address: remote.ip(),
-                interface_id: 0,
-                cookie: cookie.0.to_ne_bytes(),
-            },
-        };
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST;
-        let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        self.0.send(&bytes, 0).context("asking sock_diag")?;
-        let (answer, _) = self.0.recv_from_full().context("reading the answer of sock_diag")?;
-        let answer =
-            NetlinkMessage::<SockDiagMessage>::deserialize(&answer).context("decoding the answer")?;
-        Ok(match answer.payload {
-            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                State::from_number(response.header.state).map_or(Presence::Unknown, Presence::In)
-            }
-            // No such addresses, or another socket has them by now.
-            NetlinkPayload::Error(error)
-                if [Errno::ENOENT, Errno::ESTALE].iter().any(|gone| error.raw_code() == -(*gone as i32)) =>
-            {
-                Presence::Gone
-            }
-            _ => Presence::Unknown,
-        })
-    }
+    OsString::from_vec(path).into()
 }

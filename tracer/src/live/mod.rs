@@ -121,9 +121,10 @@ impl Live {
     pub fn scan(&mut self) -> Result<u64> {
         let records = look::samples(&mut self.probes, &mut self.looks)?;
         self.feed_all(&records)?;
+        let began = clock::now();
         let records = self.probes.iterate("holder")?;
         self.feed_all(&records)?;
-        self.answer(None, Presence::Unknown)?;
+        self.answer(None, Presence::Unknown, began)?;
         Ok(self.totals()?.kernel.get(Counter::Scanned.name()).copied().unwrap_or(0))
     }
 
@@ -328,27 +329,30 @@ impl Live {
                 Request::Socket { cookie, tuple } => self.looks.want_socket(cookie, tuple),
             }
         }
+        let began = clock::now();
         for (cookie, found) in self.looks.sockets() {
-            self.answer(Some(cookie), found)?;
+            self.answer(Some(cookie), found, began)?;
         }
         if self.looks.holders_due() {
+            let began = clock::now();
             match self.probes.iterate("holder") {
                 Ok(records) => self.feed_all(&records)?,
                 Err(error) => tracing::warn!("looking for holders: {error:#}"),
             }
-            self.answer(None, Presence::Unknown)?;
+            self.answer(None, Presence::Unknown, began)?;
         }
         Ok(())
     }
 
-    fn answer(&mut self, asked: Option<Cookie>, found: Presence) -> Result<()> {
+    fn answer(&mut self, asked: Option<Cookie>, found: Presence, began: Time) -> Result<()> {
         let state = match found {
             Presence::In(state) => state.number(),
             Presence::Gone => answer::GONE,
             Presence::Unknown => answer::UNKNOWN,
         };
         let header = header::<Answer>(Kind::Answer, 0);
-        self.feed_own(&Answer { header, cookie: asked.map_or(0, |cookie| cookie.0), state, reserved: [0; 7] })
+        let cookie = asked.map_or(0, |cookie| cookie.0);
+        self.feed_own(&Answer { header, began_ns: began.0, cookie, state, reserved: [0; 7] })
     }
 }
 

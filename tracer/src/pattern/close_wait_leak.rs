@@ -79,6 +79,23 @@ descriptors are listed with the finding.",
             expect: &["close_wait_leak warning local=app[17] peer=curl[42] also=peer_stuck_in_close_wait"],
         },
         Scenario {
+            name: "a look that began too early answers nothing",
+            trace: "
+                a = 10.0.0.2:8080 > 10.0.0.1:40000 in app[17]
+                b = 10.0.0.2:8080 > 10.0.0.1:40001 in app[17]
+                0ms      a SYN_RECV>ESTABLISHED
+                0ms      b SYN_RECV>ESTABLISHED
+                5ms      a ESTABLISHED>CLOSE_WAIT
+                9ms      b ESTABLISHED>CLOSE_WAIT
+                60007ms  a holder app[17] fd=9
+                60007ms  b holder app[17] fd=10
+                60020ms  holders-done began=60006
+                61000ms  b holder app[17] fd=10
+                61000ms  holders-done
+            ",
+            expect: &["close_wait_leak local=app[17] fd=9", "close_wait_leak local=app[17] fd=10"],
+        },
+        Scenario {
             name: "it closes in time",
             trace: "
                 s = 10.0.0.2:8080 > 10.0.0.1:40000 in app[17]

@@ -65,24 +65,39 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
     let seconds = begun.elapsed().as_secs_f64();
     let mut out = std::io::stdout().lock();
     if wrong == 0 {
-        writeln!(out, "{} of {} told, nothing else appeared ({seconds:.0} s)", lines.len(), lines.len())?;
+        let paths = lines.len();
+        writeln!(out, "{paths} situations, each as it happened; nothing else appeared ({seconds:.0} s)")?;
         return Ok(Exit::Done);
     }
-    writeln!(out, "{wrong} of {} not as they happened ({seconds:.0} s)", lines.len())?;
+    writeln!(out, "{wrong} of {} situations were not told as they happened ({seconds:.0} s)", lines.len())?;
     if off > 0 {
         writeln!(out, "{off} patterns were switched off by --exclude")?;
     }
     Ok(Exit::Failure)
 }
 
+/// A line for each situation that was told on every path, and one for each path where it was not.
 fn show(lines: &[Line], verbose: bool) -> Result<()> {
     let mut out = std::io::stdout().lock();
+    let mut groups: Vec<(&Line, Vec<&Line>)> = Vec::new();
     for line in lines {
-        let mark = if line.holds { "ok  " } else { "FAIL" };
-        writeln!(out, "{mark}  {:<26} {:<32} {}", line.pattern, line.situation, line.told)?;
-        if verbose || !line.holds {
+        let same = |(first, _): &(&Line, Vec<&Line>)| {
+            (first.pattern, &first.situation) == (line.pattern, &line.situation)
+        };
+        match groups.iter_mut().find(|group| same(group)) {
+            Some((_, group)) => group.push(line),
+            None => groups.push((line, vec![line])),
+        }
+    }
+    for (first, group) in groups {
+        let right = group.iter().filter(|line| line.holds).count();
+        let mark = if right == group.len() { "ok  " } else { "FAIL" };
+        let told = format!("{right}/{}", group.len());
+        writeln!(out, "{mark} {:<25} {:<20} {told:>5}  {}", first.pattern, first.situation, first.told)?;
+        for line in group.iter().filter(|line| verbose || !line.holds) {
+            writeln!(out, "       {:<16} {}", line.path, line.told)?;
             for detail in &line.details {
-                writeln!(out, "        {detail}")?;
+                writeln!(out, "         {detail}")?;
             }
         }
     }

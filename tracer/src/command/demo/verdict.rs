@@ -10,8 +10,10 @@ pub(super) struct Line {
     pub(super) holds: bool,
     /// The pattern, or `(nothing)` for a decoy.
     pub(super) pattern: &'static str,
-    /// Which variant, on which path.
+    /// Which variant.
     pub(super) situation: String,
+    /// On which path.
+    pub(super) path: String,
     /// What was told.
     pub(super) told: String,
     /// What differs, and the message.
@@ -80,7 +82,8 @@ impl<'a> Verdicts<'a> {
         let strays = self.strays.iter().map(|finding| Line {
             holds: false,
             pattern: "(nothing)",
-            situation: "no situation of this demo".to_owned(),
+            situation: "no situation".to_owned(),
+            path: String::new(),
             told: summary(finding),
             details: vec![finding.to_string()],
         });
@@ -89,13 +92,17 @@ impl<'a> Verdicts<'a> {
 }
 
 fn line(staged: &Staged, found: &[Value]) -> Line {
-    let situation = staged.name.split_once('/').map_or(staged.name.as_str(), |(_, rest)| rest).to_owned();
+    // `connection_reset/server wire/ipv4`
+    let (case, path) = staged.name.split_once(' ').unwrap_or((&staged.name, ""));
+    let situation = case.split_once('/').map_or(case, |(_, variant)| variant).to_owned();
+    let path = path.to_owned();
     let Some(expected) = &staged.expected else {
         let wrong: Vec<&Value> = found.iter().filter(|finding| finding["severity"] != "info").collect();
         return Line {
             holds: wrong.is_empty(),
             pattern: "(nothing)",
             situation,
+            path,
             told: wrong.first().map_or_else(|| "nothing was told".to_owned(), |finding| summary(finding)),
             details: found.iter().map(Value::to_string).collect(),
         };
@@ -113,12 +120,14 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
             .map(|finding| format!("{}: {}", summary(finding), differences(expected, finding).join(", ")));
         details.extend(closest);
         details.push(format!("expected {expected:?}"));
+        details.extend(found.iter().map(Value::to_string));
     }
     details.extend(right.and_then(|finding| finding["message"].as_str()).map(str::to_owned));
     Line {
         holds,
         pattern: expected.pattern,
         situation,
+        path,
         told: right.map_or_else(|| "not told".to_owned(), summary),
         details,
     }

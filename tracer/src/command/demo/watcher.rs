@@ -32,6 +32,8 @@ impl Watcher {
             command.arg("--netns").arg(inode.to_string());
         }
         command.arg("--set").arg(format!("close_wait_leak.after={}s", leak_after.as_secs()));
+        // A hundred processes at once may make each other wait.
+        command.args(["--set", "join.hold=500ms"]);
         for id in exclude {
             command.arg("--exclude").arg(id);
         }

@@ -8,6 +8,9 @@ const MAGIC: u16 = 0xeb9f;
 const COMMON: usize = 12;
 /// Longest chain of typedefs and qualifiers that is followed.
 const CHAIN: usize = 32;
+/// Longest name with its end: `KSYM_NAME_LEN`,
+/// <https://github.com/torvalds/linux/blob/v6.12/include/linux/kallsyms.h>.
+const NAME: usize = 512;
 
 /// The two sections, and where each type begins.
 pub(super) struct Records {
@@ -52,8 +55,7 @@ pub(super) struct Type {
     /// Members can be bit-fields, values are signed, a forward is a union.
     pub(super) flag: bool,
     /// Bytes, or the id of another type.
-    #[expect(clippy::struct_field_names, reason = "the name of the union in the format")]
-    pub(super) size_or_type: u32,
+    pub(super) size_or_id: u32,
     body: usize,
 }
 
@@ -146,7 +148,7 @@ impl Records {
             let found = self.get(id)?;
             match found.kind {
                 Kind::Typedef | Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag => {
-                    id = found.size_or_type;
+                    id = found.size_or_id;
                 }
                 _ => return Some(found),
             }
@@ -166,7 +168,8 @@ impl Records {
 
     /// The bytes of a name; `None` for no name.
     pub(super) fn name(&self, offset: u32) -> Option<&[u8]> {
-        let name = CStr::from_bytes_until_nul(self.names_from(offset)?).ok()?;
+        let names = self.names_from(offset)?;
+        let name = CStr::from_bytes_until_nul(names.get(..NAME).unwrap_or(names)).ok()?;
         (!name.is_empty()).then(|| name.to_bytes())
     }
 
@@ -191,8 +194,8 @@ impl Records {
         let (kind, count) = (Kind::from_number(kind_number(info))?, info & 0xffff);
         let body = at + COMMON;
         self.data.get(body..body + kind.body(count))?;
-        let (name, size_or_type) = (word(&self.data, at)?, word(&self.data, at + 8)?);
-        Some(Type { name, kind, count, flag: info >> 31 == 1, size_or_type, body })
+        let (name, size_or_id) = (word(&self.data, at)?, word(&self.data, at + 8)?);
+        Some(Type { name, kind, count, flag: info >> 31 == 1, size_or_id, body })
     }
 }
 

@@ -45,5 +45,8 @@ fn forged(scene: &Scene<'_>) -> Result<Outcome> {
     let errno = errno_of(ends.local.actor.join(waiting))?;
     scene.wait_state(&ends.local, &ends.other, None)?;
     scene.wait_state(&ends.other, &ends.local, Some(State::Established))?;
-    Ok(ends.found(scene, PATTERN, Some(errno), &["forged_reset"]))
+    let mut outcome = ends.found(scene, PATTERN, Some(errno), &["forged_reset"]);
+    // Nothing happened to the other end, so nothing is to be told of it.
+    outcome.expected.iter_mut().for_each(|expected| expected.peer_pid = None);
+    Ok(outcome)
 }
