@@ -83,6 +83,7 @@ layout! {
     task_exit_code: "Exit code.", "task_struct" "exit_code";
     task_tgid: "Process.", "task_struct" "tgid";
     task_comm: "Name.", "task_struct" "comm";
+    task_parent: "The task that forked it, or took it over.", "task_struct" "real_parent";
 }
 
 /// Numbers of kernel enumerators and bits; [`ABSENT`] where the running kernel has none.

@@ -2,6 +2,7 @@
 
 use crate::{
     counter::count_loss,
+    kernel::setting,
     sock::Tcp,
     task::{self, Current},
 };
@@ -14,7 +15,7 @@ use aya_ebpf::{
 use core::ptr::{self, addr_of_mut};
 use tracer_common::{
     counter::Counter,
-    record::socket::{CLOSED_BY_EXIT, Past},
+    record::socket::{CLOSED_BY_EXIT, FOLLOWED, Past},
 };
 
 #[btf_map]
@@ -78,6 +79,9 @@ pub(crate) fn note_owner(past: *mut Past, source: u8) {
             return;
         }
         (*past).owner = pid;
+        if setting!(follow) != 0 && Current::get().below(setting!(follow)) {
+            (*past).flags |= FOLLOWED;
+        }
         (*past).source = source;
         bpf_get_current_comm(addr_of_mut!((*past).comm).cast(), 16);
     }

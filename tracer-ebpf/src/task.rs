@@ -9,6 +9,9 @@ const PF_EXITING: u32 = 0x4;
 /// `PF_KTHREAD`. <https://github.com/torvalds/linux/blob/v6.12/include/linux/sched.h#L1679>
 const PF_KTHREAD: u32 = 0x0020_0000;
 
+/// How far up ancestors are looked for.
+const GENERATIONS: usize = 16;
+
 /// The current task.
 #[derive(Clone, Copy)]
 pub(crate) struct Current(*const u8);
@@ -33,6 +36,19 @@ impl Current {
     #[inline(always)]
     pub(crate) fn kernel_thread(self) -> bool {
         self.flags() & PF_KTHREAD != 0
+    }
+
+    /// Whether this process is below another, at most [`GENERATIONS`] forks away.
+    #[inline(always)]
+    pub(crate) fn below(self, ancestor: u32) -> bool {
+        let mut task = self.0;
+        for _ in 0..GENERATIONS {
+            if load::<u32>(task, offset!(task_tgid)) == ancestor {
+                return true;
+            }
+            task = load::<usize>(task, offset!(task_parent)) as *const u8;
+        }
+        false
     }
 
     /// The exit code while the task is exiting, else 0.

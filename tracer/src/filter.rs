@@ -82,18 +82,19 @@ impl Filter {
             | settings.namespace_count
             | settings.families;
         settings.filtered = u32::from(on != 0);
+        settings.follow = if self.below_command { std::process::id() } else { 0 };
         settings
     }
 
-    /// Whether a finding is to be told. `descendant` tells whether a process belongs to the command started.
-    pub fn wants(&self, finding: &Finding, descendant: impl Fn(u32) -> bool) -> bool {
+    /// Whether a finding is to be told.
+    pub fn wants(&self, finding: &Finding) -> bool {
         let ends: Vec<&Party> = [Some(&finding.local), finding.peer.as_ref()].into_iter().flatten().collect();
         let owners = || ends.iter().filter_map(|end| end.owner);
         let own = self.own_pid.is_some_and(|own| owners().any(|owner| owner.pid == own));
         let pids = self.pids.is_empty() || owners().any(|owner| self.pids.contains(&owner.pid));
         let comms =
             self.comms.is_empty() || owners().any(|owner| self.comms.contains(&owner.comm.to_string()));
-        let command = !self.below_command || owners().any(|owner| descendant(owner.pid));
+        let command = !self.below_command || ends.iter().any(|end| end.followed);
         let namespaces =
             self.namespaces.is_empty() || ends.iter().any(|end| self.namespaces.contains(&end.tuple.netns));
         finding.severity >= self.min_severity
@@ -194,7 +195,7 @@ mod tests {
             ("--comm curl", true),
             ("--comm nginx", false),
         ] {
-            assert_eq!(filter(flags).wants(&refused(), |_| false), wanted, "{flags}");
+            assert_eq!(filter(flags).wants(&refused()), wanted, "{flags}");
         }
     }
 

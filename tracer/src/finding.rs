@@ -90,6 +90,8 @@ pub struct Party {
     pub uid: Option<u32>,
     /// The process that owns it; never a bystander.
     pub owner: Option<Owner>,
+    /// Whether that is a process below this one: the command it started.
+    pub followed: bool,
 }
 
 /// How an errno is known.

@@ -87,7 +87,7 @@ fn sources(directory: &Path, to: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every file of the crate with the part it belongs to and its text, without comments.
+/// Every file of the crate with the part it belongs to and its code, without comments and inline tests.
 fn files() -> Vec<(String, PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
@@ -98,7 +98,9 @@ fn files() -> Vec<(String, PathBuf, String)> {
             let first = path.strip_prefix(&root).expect("below src").iter().next().expect("a name");
             let part = first.to_string_lossy().trim_end_matches(".rs").to_owned();
             let text = fs::read_to_string(&path).expect("a source file");
-            let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            // Tests inside a module may reach further than what they test.
+            let code = text.lines().take_while(|line| *line != "mod tests {");
+            let code: Vec<&str> = code.filter(|line| !line.trim_start().starts_with("//")).collect();
             (part, path, code.join("\n"))
         })
         .collect()

@@ -172,6 +172,9 @@ pub const OUTGOING: u8 = 1 << 2;
 /// [`Past::flags`]: this end came out of a listener.
 pub const INCOMING: u8 = 1 << 3;
 
+/// [`Past::flags`]: the owner is the followed process ([`crate::settings::Settings::follow`]) or below it.
+pub const FOLLOWED: u8 = 1 << 4;
+
 /// What is kept beside the socket, so that a healthy connection need not tell it.
 ///
 /// Times are `CLOCK_BOOTTIME` in nanoseconds, 0 when it has not happened or was not seen.

@@ -18,7 +18,7 @@ use tracer_common::{
     counter::Counter,
     record::{
         Kind,
-        socket::{INCOMING, OUTGOING, OWNER_CLOSE, OWNER_CONNECT, OWNER_LISTEN, Past},
+        socket::{FOLLOWED, INCOMING, OUTGOING, OWNER_CLOSE, OWNER_CONNECT, OWNER_LISTEN, Past},
         state_change::StateChange,
     },
 };
@@ -96,7 +96,7 @@ fn begin(past: *mut Past, new: u8, now: u64) {
         (*past).eof_read_ns = 0;
         if is(new, SynSent) {
             (*past).established_ns = 0;
-            (*past).flags = OUTGOING;
+            (*past).flags = OUTGOING | (*past).flags & FOLLOWED;
             past::note_owner(past, OWNER_CONNECT);
         } else if is(new, Listen) {
             (*past).flags = 0;

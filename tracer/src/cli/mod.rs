@@ -84,8 +84,7 @@ pub fn language(asked: Option<LangArg>) -> Lang {
     };
     match asked {
         Some(LangArg::Zh) => Lang::Zh,
-        Some(LangArg::En) => Lang::En,
         None if locale().starts_with("zh") => Lang::Zh,
-        None => Lang::En,
+        Some(LangArg::En) | None => Lang::En,
     }
 }

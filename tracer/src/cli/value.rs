@@ -41,9 +41,10 @@ pub struct Threshold {
     pub value: Value,
 }
 
-/// Inode numbers of namespaces begin here: `PROC_DYNAMIC_FIRST`.
-/// <https://github.com/torvalds/linux/blob/v6.12/fs/proc/generic.c#L205>
-const FIRST_INODE: u32 = 0xf000_0000;
+/// Process ids end here (`PID_MAX_LIMIT`), and inode numbers of namespaces lie far above: from 4026531840 on, or
+/// a little below for the host's own since Linux 6.18.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/linux/threads.h#L33-L38>
+const LAST_PID: u32 = 4_194_304;
 /// Bytes of a page, which a ring is counted in.
 const PAGE: u64 = 4_096;
 
@@ -98,7 +99,7 @@ pub(super) fn namespace(text: &str) -> Result<Namespace, String> {
         let number: u32 = text.parse().map_err(|_| format!("{text} is no pid and no inode number"))?;
         return match number {
             0 => Err("0 is no pid; did you mean a path like /proc/self/ns/net?".to_owned()),
-            inode if inode >= FIRST_INODE => Ok(Namespace::Inode(inode)),
+            inode if inode > LAST_PID => Ok(Namespace::Inode(inode)),
             pid => Ok(Namespace::Pid(pid)),
         };
     }
@@ -216,6 +217,7 @@ mod tests {
         assert_eq!(network("::ffff:10.0.0.0/104").expect("a network").0.to_string(), "10.0.0.0/8");
         assert_eq!(network("10.1.2.3").expect("an address").0.to_string(), "10.1.2.3/32");
         assert_eq!(namespace("4026531840"), Ok(Namespace::Inode(4_026_531_840)));
+        assert_eq!(namespace("4026531833"), Ok(Namespace::Inode(4_026_531_833)));
         assert_eq!(namespace("4242"), Ok(Namespace::Pid(4_242)));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1_500)));
         assert_eq!(ring_size("512K"), Ok(524_288));

@@ -62,18 +62,18 @@ fn page(pattern: &Pattern, lang: Lang) -> String {
         Lang::En => ENGLISH,
         Lang::Zh => CHINESE,
     };
-    let mut page = format!("{} ({})\n{}\n", pattern.id, pattern.severity, pattern.title);
     let sections =
         [(headings.seen, words.seen), (headings.means, words.means), (headings.advice, words.advice)];
-    for (heading, text) in sections {
-        page.push_str(&format!("\n{heading}\n{}\n", wrap(text, 2)));
+    let mut parts = vec![format!("{} ({})\n{}", pattern.id, pattern.severity, pattern.title)];
+    parts.extend(sections.map(|(heading, text)| format!("{heading}\n{}", wrap(text, 2))));
+    parts.push(format!("{}\n  {}", headings.confirm, words.confirm));
+    let settings: Vec<String> = pattern
+        .settings
+        .iter()
+        .map(|setting| format!("  {}={}\n{}", setting.key, setting.default, wrap(setting.meaning, 4)))
+        .collect();
+    if !settings.is_empty() {
+        parts.push(format!("{}\n{}", headings.settings, settings.join("\n")));
     }
-    page.push_str(&format!("\n{}\n  {}\n", headings.confirm, words.confirm));
-    if !pattern.settings.is_empty() {
-        page.push_str(&format!("\n{}\n", headings.settings));
-        for setting in pattern.settings {
-            page.push_str(&format!("  {}={}\n{}\n", setting.key, setting.default, wrap(setting.meaning, 4)));
-        }
-    }
-    page
+    parts.join("\n\n") + "\n"
 }

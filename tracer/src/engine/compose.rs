@@ -8,7 +8,7 @@ use crate::{
     time::Time,
 };
 use std::time::Duration;
-use tracer_common::State;
+use tracer_common::{State, record::socket::FOLLOWED};
 
 /// Losses this long before an incident may have taken what explains it.
 const LOOK_BACK: Duration = Duration::from_millis(200);
@@ -96,6 +96,7 @@ fn party(snapshot: &Snapshot, owner: Option<Owner>, at: Time) -> Party {
         preexisting: snapshot.preexisting(),
         uid: known.then_some(snapshot.socket.uid),
         owner,
+        followed: snapshot.past.flags & FOLLOWED != 0,
     }
 }
 

@@ -39,7 +39,9 @@ impl Engine {
     pub(super) fn judge_last(&mut self, id: CaseId) {
         if let Some(mut case) = self.cases.take(id) {
             case.owner_sought = true;
-            case.looked.get_or_insert(Presence::Unknown);
+            if matches!(id.kind, CaseKind::Stay(_) | CaseKind::Parked(_)) {
+                case.looked.get_or_insert(Presence::Unknown);
+            }
             self.decide(id, case, self.now, true);
         }
     }

@@ -7,10 +7,7 @@ use super::{
 use crate::event::{Cookie, Presence};
 use anyhow::{Context, Result};
 use hashbrown::HashMap;
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tracer_common::record::socket::Tuple;
 
 /// What is to be looked at, and the namespaces to look in.
@@ -75,14 +72,6 @@ impl Looks {
             answers.extend(found.unwrap_or_else(unknown));
         }
         answers
-    }
-
-    /// `tcp_fin_timeout` of a namespace in seconds.
-    pub fn fin_timeout_seconds(&mut self, netns: u32) -> Option<u64> {
-        let namespace = self.namespace(netns)?;
-        let read = || fs::read_to_string("/proc/sys/net/ipv4/tcp_fin_timeout");
-        let text = namespace::enter(namespace, read).ok()?.ok()?;
-        text.trim().parse().ok()
     }
 
     /// Every namespace that is known.

@@ -9,6 +9,7 @@ pub use sock_diag::{Answer, NoTcpDiag, Query, SockDiag};
 use crate::event::{Cookie, Presence};
 use anyhow::{Context, Result};
 use nix::{
+    errno::Errno,
     sched::{CloneFlags, setns},
     sys::statfs::{NSFS_MAGIC, fstatfs},
 };
@@ -54,7 +55,8 @@ pub enum Name {
 pub struct Discovery {
     /// One for each inode, by rising inode.
     pub namespaces: Vec<Namespace>,
-    /// Processes and mounts that may not be looked at: their namespaces may be missing above.
+    /// Processes and mounts that could not be looked at for want of rights or of descriptors: their namespaces may be
+    /// missing above.
     pub hidden: usize,
 }
 
@@ -127,18 +129,18 @@ impl fmt::Display for Name {
 /// descriptor, a socket or a thread beside its process's first is not found. Each takes a descriptor.
 ///
 /// # Errors
-/// When `/proc` cannot be read, or descriptors run out. What vanishes meanwhile is no error.
+/// When `/proc` cannot be read. What vanishes meanwhile is no error.
 pub fn discover() -> Result<Discovery> {
     let mut found = Discovery::default();
     let mut seen = HashSet::new();
     let mounts = fs::read(MOUNTS).context("reading the mounts")?;
     for (inode, path) in mounted(&mounts) {
-        found.consider(&mut seen, &path, Name::Path(path.clone()), |opened| opened == inode)?;
+        found.consider(&mut seen, &path, Name::Path(path.clone()), |opened| opened == inode);
     }
     for entry in fs::read_dir("/proc").context("reading the processes")? {
         let name = entry.context("reading the processes")?.file_name();
         if let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) {
-            found.consider(&mut seen, &process_path(pid), Name::Pid(pid), |_| false)?;
+            found.consider(&mut seen, &process_path(pid), Name::Pid(pid), |_| false);
         }
     }
     found.namespaces.sort_unstable_by_key(|namespace| namespace.inum);
@@ -160,7 +162,7 @@ impl Discovery {
         path: &Path,
         name: Name,
         is_mounted: impl FnOnce(u32) -> bool,
-    ) -> Result<()> {
+    ) {
         // Asking for the inode first opens one file for each namespace, not for each process.
         let opened = fs::metadata(path).and_then(|metadata| {
             let new = !seen.contains(&metadata.ino());
@@ -168,12 +170,10 @@ impl Discovery {
         });
         match opened {
             Ok(Some(namespace)) if seen.insert(namespace.inum.into()) => self.namespaces.push(namespace),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.hidden += 1,
-            Err(error) if is_exhausted(&error) => return Err(error).context("opening network namespaces"),
+            Err(error) if is_refused(&error) => self.hidden += 1,
             // Seen, or gone meanwhile, or something else is mounted above it.
             Ok(_) | Err(_) => {}
         }
-        Ok(())
     }
 }
 
@@ -217,12 +217,10 @@ fn process_path(pid: u32) -> PathBuf {
     format!("/proc/{pid}/ns/net").into()
 }
 
-fn is_exhausted(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    error
-        .raw_os_error()
-        .map(Errno::from_raw)
-        .is_some_and(|errno| matches!(errno, Errno::EMFILE | Errno::ENFILE))
+/// For want of rights, or of descriptors.
+fn is_refused(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EACCES | Errno::EPERM | Errno::EMFILE | Errno::ENFILE))
 }
 
 /// `net:[4026531840]`

@@ -2,7 +2,7 @@
 
 use super::{
     btf::Btf,
-    rights::{self, Lockdown},
+    rights::{self, Lockdown, Purpose, Rights},
     vocabulary::Vocabulary,
 };
 use thiserror::Error;
@@ -23,12 +23,10 @@ pub enum Refusal {
 /// # Errors
 /// When rights are missing, or the kernel has no BTF or keeps its memory to itself.
 pub fn prepare() -> Result<(Btf, Vocabulary), Refusal> {
-    let missing = rights::missing().map_err(|error| Refusal::Rights(format!("{error:#}")))?;
-    if !missing.is_empty() {
-        return Err(Refusal::Rights(format!(
-            "loading programs into the kernel needs {}: run it as root (sudo), or grant them with setcap",
-            missing.join(" and ")
-        )));
+    let rights = Rights::read().map_err(|error| Refusal::Rights(format!("{error:#}")))?;
+    let lacking: Vec<String> = rights.lacking(Purpose::Attach).iter().map(ToString::to_string).collect();
+    if !lacking.is_empty() {
+        return Err(Refusal::Rights(format!("loading programs into the kernel: {}", lacking.join("; "))));
     }
     if rights::lockdown() == Lockdown::Confidentiality {
         return Err(Refusal::Kernel(

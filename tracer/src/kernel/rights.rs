@@ -20,7 +20,7 @@ const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 /// As [`Rights::read`].
 pub fn missing() -> Result<Vec<String>> {
     let lacking = Rights::read()?.lacking(Purpose::Attach);
-    Ok(lacking.iter().map(Lack::short).collect())
+    Ok(lacking.into_iter().map(Lack::short).collect())
 }
 
 /// The lockdown in force; none where the kernel does not show it.
@@ -211,7 +211,7 @@ impl Purpose {
 }
 
 impl Lack {
-    fn short(&self) -> String {
+    fn short(self) -> String {
         match self {
             Self::Capability { capability, .. } => capability.to_string(),
             Self::UserNamespace => "the user namespace of the host".to_owned(),

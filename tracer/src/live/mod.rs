@@ -88,6 +88,7 @@ impl Live {
         looks: Looks,
         recorder: Option<Writer<BufWriter<File>>>,
         events: bool,
+        hz: u32,
     ) -> Result<Self> {
         #[expect(
             deprecated,
@@ -105,7 +106,7 @@ impl Live {
             told: Vec::new(),
             events,
             offset,
-            hz: 0,
+            hz,
             known: BTreeMap::new(),
             received: 0,
             malformed: 0,
@@ -228,29 +229,11 @@ impl Live {
             self.malformed += 1;
             return Ok(());
         };
-        self.learn_hz(&event)?;
         self.record(bytes)?;
         if self.events && told_as_event(&event.what) {
             self.told.push(Told::Event(Box::new(event.clone())));
         }
         self.engine.ingest(event);
-        Ok(())
-    }
-
-    /// The first socket whose namespace tells `tcp_fin_timeout` in ticks and in seconds tells what a tick is.
-    fn learn_hz(&mut self, event: &Event) -> Result<()> {
-        if self.hz != 0 {
-            return Ok(());
-        }
-        let (What::StateChange { end, .. } | What::Sample { end } | What::Holder { end, .. }) = &event.what
-        else {
-            return Ok(());
-        };
-        let (ticks, netns) = (end.socket.fin_timeout, end.tuple().netns);
-        if let Some(seconds) = self.looks.fin_timeout_seconds(netns).filter(|_| ticks != 0) {
-            self.hz = clock::hz_from(ticks.into(), seconds).unwrap_or(0);
-            self.tell_clock()?;
-        }
         Ok(())
     }
 

@@ -55,7 +55,7 @@ impl Form {
         }
         if self.detail == Detail::Story {
             for step in &finding.timeline {
-                let _ = writeln!(text, "  {}", self.step(step, finding.at));
+                let _ = writeln!(text, "  {}", Self::step(step, finding.at));
             }
         }
         let _ = writeln!(text, "{}", wrap(&format!("do: {}", finding.advice), 2));
@@ -86,7 +86,7 @@ impl Form {
         text
     }
 
-    fn step(&self, step: &Step, at: Time) -> String {
+    fn step(step: &Step, at: Time) -> String {
         let (sign, distance) = if step.at > at { ('+', step.at.since(at)) } else { ('-', at.since(step.at)) };
         let place = if step.local { "here " } else { "there" };
         let what = match &step.what {

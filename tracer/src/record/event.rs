@@ -94,7 +94,7 @@ impl EventRecord {
                         record.connection = Some(connection(tuple, Some(cookie.0)));
                     }
                     (Origin::Nothing, Some(segment)) => {
-                        record.connection = Some(connection(&segment.tuple, None))
+                        record.connection = Some(connection(&segment.tuple, None));
                     }
                     (Origin::Nothing, None) => {}
                 }

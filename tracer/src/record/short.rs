@@ -45,11 +45,10 @@ impl FindingRecord {
     /// Halves the longest text; false when there is none left to halve.
     fn shorten(&mut self) -> bool {
         let mut texts = vec![&mut self.advice, &mut self.message, &mut self.common.host];
-        for process in [self.process.as_mut(), self.peer.as_mut().and_then(|peer| peer.process.as_mut())] {
-            if let Some(process) = process {
-                texts.extend(process.exe.as_mut());
-                texts.extend(process.cgroup.as_mut());
-            }
+        let processes = [self.process.as_mut(), self.peer.as_mut().and_then(|peer| peer.process.as_mut())];
+        for process in processes.into_iter().flatten() {
+            texts.extend(process.exe.as_mut());
+            texts.extend(process.cgroup.as_mut());
         }
         let Some(longest) = texts.into_iter().max_by_key(|text| text.len()) else { return false };
         if longest.len() < 32 {

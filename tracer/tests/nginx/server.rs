@@ -200,7 +200,9 @@ fn configure(folder: &Folder, hosts: &[IpAddr]) -> Result<String> {
     }
     let body = "n".repeat(BODY);
     writeln!(text, "  server {{\n{}    return 200 {body};\n  }}", listen(HTTP, ""))?;
-    writeln!(text, "  server {{\n{}    access_log {root}/access.log service;\n  }}", listen(BAD, ""))?;
+    // Otherwise nginx reads on after its FIN, for what it has not parsed.
+    let closing = format!("lingering_close off;\n    access_log {root}/access.log service;");
+    writeln!(text, "  server {{\n{}    {closing}\n  }}", listen(BAD, ""))?;
     writeln!(text, "  server {{\n{}  }}\n}}", listen(HTTP2, " http2"))?;
     Ok(text)
 }

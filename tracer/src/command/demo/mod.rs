@@ -22,7 +22,7 @@ const LEAK_AFTER: Duration = Duration::from_secs(4);
 /// What makes no event is looked for by then; a wrong finding would have come, too.
 const QUIET: Duration = Duration::from_secs(3);
 /// The whole demo ends by then.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs the demo.
 ///
@@ -34,7 +34,7 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
             bail!("nothing makes {id} happen yet; `tcptrace list` names the patterns");
         }
     }
-    let wanted = |id: &str| arguments.ids.is_empty() || arguments.ids.iter().any(|other| *other == id);
+    let wanted = |id: &str| arguments.ids.is_empty() || arguments.ids.contains(&id);
     let begun = Instant::now();
     progress("making private network namespaces");
     let stage = Stage::build(wanted)?;

@@ -14,6 +14,7 @@ use crate::{
     engine::{Capacity, Engine},
     filter::Filter,
     kernel::{
+        clock::TickRate,
         look::Looks,
         namespace::Namespace,
         probes::Probes,
@@ -36,7 +37,7 @@ use tokio::{
 /// How often `stats` are told.
 const STATS_PERIOD: Duration = Duration::from_secs(10);
 /// Later than any run.
-const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+const FAR: Duration = Duration::from_hours(24 * 365 * 30);
 
 /// Watches until it is told to end.
 ///
@@ -51,10 +52,11 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     let settings = filter.for_kernel(arguments.events);
     let probes = Probes::attach(&settings, &vocabulary, &types, arguments.ring_size)?;
     complain(arguments, &probes)?;
+    let hz = TickRate::of_jiffies().context("asking how long a tick of the kernel is")?.hz();
     let host = Host {
         settings: arguments.set.iter().map(|threshold| (threshold.key, threshold.value)).collect(),
         reset_reasons: vocabulary.reset_reasons,
-        hz: 0,
+        hz,
     };
     let recorder = arguments.raw_records.as_deref().map(|path| {
         let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
@@ -67,7 +69,7 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the loop")?;
     let exit = runtime.block_on(async {
-        let live = Live::new(probes, engine, Looks::new(period)?, recorder, arguments.events)?;
+        let live = Live::new(probes, engine, Looks::new(period)?, recorder, arguments.events, hz)?;
         let mut run = Run { arguments, live, teller: Teller::new(arguments, filter, reasons)?, child: None };
         run.watch(ready).await
     });
@@ -136,8 +138,8 @@ impl Run<'_> {
                 _ = terminate.recv() => break "signal",
                 () = &mut closed => break "output_closed",
                 () = sleep_until(end) => break "duration",
-                status = child::ended(&mut self.child) => {
-                    status?;
+                ended = child::ended(&mut self.child) => {
+                    ended?;
                     break "command";
                 }
                 () = sleep_until(stats) => {
@@ -162,11 +164,8 @@ impl Run<'_> {
 
     /// Tells what there is; true when no more is wanted.
     fn tell(&mut self, told: Vec<crate::live::Told>) -> Result<bool> {
-        if let Some(child) = &mut self.child {
-            child.look();
-        }
         for one in told {
-            self.teller.tell(one, self.live.wall_minus_boot_ns(), self.child.as_ref())?;
+            self.teller.tell(one, self.live.wall_minus_boot_ns())?;
             if self.arguments.max_findings.is_some_and(|most| self.teller.findings() >= most) {
                 return Ok(true);
             }

@@ -1,6 +1,6 @@
 //! Writes what there is to tell, in the format that was asked for.
 
-use super::{child::Child, json};
+use super::json;
 use crate::{
     cli::watch::WatchArgs,
     enrich,
@@ -120,11 +120,11 @@ impl Teller {
     }
 
     /// Tells one thing, if the filters want it.
-    pub(super) fn tell(&mut self, told: Told, wall_minus_boot_ns: i64, child: Option<&Child>) -> Result<()> {
+    pub(super) fn tell(&mut self, told: Told, wall_minus_boot_ns: i64) -> Result<()> {
         self.stamp.wall_minus_boot_ns = wall_minus_boot_ns;
         match told {
             Told::Finding(finding) => {
-                if self.filter.wants(&finding, |pid| child.is_some_and(|child| child.owns(pid))) {
+                if self.filter.wants(&finding) {
                     self.finding(&finding)?;
                 }
             }

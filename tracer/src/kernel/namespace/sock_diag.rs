@@ -16,7 +16,7 @@ const ANSWER: usize = 32 << 10;
 /// `INET_DIAG_NOCOOKIE`: any socket with these addresses.
 const ANY: [u8; 8] = [0xff; 8];
 
-/// A connection in one network namespace, by the kernel's `inet_diag`. It stays there when the caller leaves.
+/// Asks about the TCP sockets of one network namespace by the kernel's `inet_diag`, also when the caller has left it.
 #[derive(Debug)]
 pub struct SockDiag {
     socket: Socket,

@@ -1,0 +1,169 @@
+//! The running kernel: what the demo makes happen is told, and the command line holds on live traffic.
+//! Where rights or kernel really lack something a test says so and is skipped; where BPF should work, it fails.
+
+mod support;
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+use support::{Namespace, Watch, refuse_connection, skipped, tcptrace};
+
+#[test]
+fn the_demo_is_told_as_it_happens_and_nothing_else_is() {
+    if skipped("the_demo_is_told_as_it_happens_and_nothing_else_is") {
+        return;
+    }
+    let output = tcptrace(&["demo"]).output().expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}\n{error}");
+}
+
+#[test]
+fn the_demo_misses_a_rule_that_is_off() {
+    if skipped("the_demo_misses_a_rule_that_is_off") {
+        return;
+    }
+    let run = |id: &str| tcptrace(&["demo", id, "--exclude", id]).output().expect("the program runs");
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = tracer::pattern::CATALOGUE
+            .iter()
+            .map(|pattern| (pattern.id, scope.spawn(|| run(pattern.id))))
+            .collect();
+        for (id, run) in runs {
+            let output = run.join().expect("a run");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.status.code(), Some(1), "{id} is off and the demo is content:\n{said}");
+        }
+    });
+}
+
+#[test]
+fn filters_act_on_live_traffic() {
+    if skipped("filters_act_on_live_traffic") {
+        return;
+    }
+    let namespace = Namespace::new();
+    // The port is refused in every run; each filter wants it or not.
+    for (flags, wanted) in [
+        (&["--port", "7"][..], true),
+        (&["-D", "7"], true),
+        (&["-D", "8"], false),
+        (&["--addr", "127.0.0.0/8"], true),
+        (&["--addr", "10.0.0.0/8"], false),
+        (&["-6"], false),
+        (&["--comm", "no-such-name"], false),
+        (&["--exclude", "connection_refused"], false),
+        (&["--pattern", "connection_refused"], true),
+    ] {
+        let mut watch = Watch::start(namespace.inode(), flags);
+        namespace.run(|| refuse_connection(7));
+        let (findings, stop) = watch.stop();
+        let told = findings.iter().any(|finding| finding["pattern"] == "connection_refused");
+        assert_eq!(told, wanted, "{flags:?}: {findings:?} {stop}");
+        assert_eq!(stop["malformed"], 0);
+    }
+}
+
+#[test]
+fn a_finding_carries_what_the_contract_says() {
+    if skipped("a_finding_carries_what_the_contract_says") {
+        return;
+    }
+    let namespace = Namespace::new();
+    let mut watch = Watch::start(namespace.inode(), &[]);
+    namespace.run(|| refuse_connection(9));
+    let (findings, _) = watch.stop();
+    let [finding] = findings.as_slice() else { panic!("one finding, not {findings:?}") };
+    assert_eq!(finding["v"], 1);
+    assert_eq!(finding["errno"], "ECONNREFUSED");
+    assert_eq!(finding["process"]["pid"], std::process::id());
+    assert_eq!(finding["process"]["source"], "connect");
+    assert_eq!(finding["connection"]["family"], "ipv4");
+    assert_eq!(finding["connection"]["remote"]["port"], 9);
+    assert_eq!(finding["connection"]["netns"], namespace.inode());
+    assert_eq!(finding["connection"]["direction"], "outgoing");
+    assert_eq!(finding["complete"], true, "{finding}");
+    assert!(finding["process"]["exe"].as_str().is_some_and(|exe| exe.contains("live")), "{finding}");
+    assert!(finding["connection"]["community_id"].as_str().is_some_and(|id| id.starts_with("1:")));
+}
+
+#[test]
+fn a_command_is_watched_and_its_status_is_ours() {
+    if skipped("a_command_is_watched_and_its_status_is_ours") {
+        return;
+    }
+    let run = |flags: &[&str], shell: &str| {
+        let mut command = tcptrace(&["watch", "--quiet"]);
+        command.args(flags).args(["--", "sh", "-c", shell]).stdin(Stdio::null());
+        command.output().expect("the program runs")
+    };
+    assert_eq!(run(&[], "exit 7").status.code(), Some(7));
+    assert_eq!(run(&[], "kill -9 $$").status.code(), Some(137));
+    let refused = "exec 2>/dev/null; (exec 3<>/dev/tcp/127.0.0.1/1); exit 0";
+    let bash = |flags: &[&str]| {
+        let mut command = tcptrace(&["watch", "--quiet"]);
+        command.args(flags).args(["--", "bash", "-c", refused]).stdin(Stdio::null());
+        command.output().expect("the program runs")
+    };
+    let output = bash(&["--fail-on", "warning"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains("connection_refused") && said.contains("bash"), "{said}");
+    assert_eq!(bash(&["--fail-on", "critical"]).status.code(), Some(0));
+}
+
+#[test]
+fn the_ready_file_is_checked_first_and_appears_whole() {
+    if skipped("the_ready_file_is_checked_first_and_appears_whole") {
+        return;
+    }
+    let output =
+        tcptrace(&["watch", "--ready-file", "/proc/no/such/file"]).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/proc/no/such/file"));
+    let path = std::env::temp_dir().join(format!("tcptrace-ready-{}", std::process::id()));
+    let text = path.to_str().expect("a plain path");
+    let output =
+        tcptrace(&["watch", "--ready-file", text, "--duration", "10ms"]).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n')));
+    fs::remove_file(&path).expect("it was there");
+}
+
+#[test]
+fn a_closed_pipe_ends_the_watch_quietly() {
+    if skipped("a_closed_pipe_ends_the_watch_quietly") {
+        return;
+    }
+    let namespace = Namespace::new();
+    let mut watch = Watch::start(namespace.inode(), &[]);
+    watch.close_output();
+    // The next record finds nobody there.
+    namespace.run(|| refuse_connection(7));
+    let (status, said) = watch.wait();
+    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(said, "");
+}
+
+#[test]
+fn without_rights_the_missing_capability_is_named() {
+    if skipped("without_rights_the_missing_capability_is_named") {
+        return;
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    // The program must be where nobody may run it.
+    let place = std::env::temp_dir().join(format!("tcptrace-{}", std::process::id()));
+    fs::copy(env!("CARGO_BIN_EXE_tcptrace"), &place).expect("a copy");
+    let output = command.arg(&place).arg("watch").output();
+    fs::remove_file(&place).expect("it was there");
+    let Ok(output) = output else {
+        println!("SKIP without_rights_the_missing_capability_is_named: there is no setpriv here");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("CAP_BPF") || said.contains("CAP_PERFMON"), "{said}");
+}
