@@ -31,6 +31,7 @@ counters! {
     Delivered "delivered" "Records handed to the ring.";
     RingFull "ring_full" "Records lost because the ring was full.";
     NoStorage "no_storage" "Sockets whose past could not be kept: the kernel had no memory for it.";
+    Recursion "recursion" "Runs the kernel skipped because the program was running on that CPU; counted by the kernel.";
     Filtered "filtered" "Events left out by a filter.";
     Unneeded "unneeded" "State changes no pattern, flag or timer needs.";
     Scanned "scanned" "Sockets older than the tracer that the scan has marked.";
@@ -41,7 +42,7 @@ impl Counter {
     /// Whether this counts what was lost, not what was left out on purpose.
     #[must_use]
     pub const fn is_loss(self) -> bool {
-        matches!(self, Self::RingFull | Self::NoStorage)
+        matches!(self, Self::RingFull | Self::NoStorage | Self::Recursion)
     }
 
     /// Whether this counts what was left out on purpose.

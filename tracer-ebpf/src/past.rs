@@ -94,6 +94,9 @@ pub(crate) fn note_close(past: *mut Past, source: u8) {
     let task = Current::get();
     // SAFETY: as above.
     unsafe {
+        if (*past).owner == task::ids().0 {
+            (*past).source = source; // an owner that was known already closes it now
+        }
         if task.exiting() {
             (*past).flags |= CLOSED_BY_EXIT;
             (*past).exit_code = task.exit_code();

@@ -1,9 +1,11 @@
 //! `cargo xtask VERB`: set-up, build and test of tcptrace; one file a verb.
 
+mod bench;
 mod install;
 mod privilege;
 mod tally;
 mod verb {
+    pub(crate) mod bench;
     pub(crate) mod build;
     pub(crate) mod ebpf;
     pub(crate) mod run;
@@ -35,6 +37,11 @@ const VERBS: &[Verb] = &[
     Verb { usage: "build [--release]", about: "build tcptrace", run: verb::build::run },
     Verb { usage: "run -- ARGS", about: "set up, build for release, and run tcptrace", run: verb::run::run },
     Verb { usage: "test", about: "set up, check formatting and lints, run every test", run: verb::test::run },
+    Verb {
+        usage: "bench [OPTIONS]",
+        about: "measure what tcptrace costs (--pairs N, --connections N)",
+        run: verb::bench::run,
+    },
 ];
 
 impl Verb {

@@ -101,7 +101,7 @@ pub struct WatchArgs {
     #[arg(long, help_heading = RUN)]
     pub no_syscalls: bool,
     /// Size of the ring between kernel and daemon
-    #[arg(long, value_name = "BYTES", default_value = "4M", value_parser = value::ring_size, help_heading = RUN)]
+    #[arg(long, value_name = "BYTES", default_value = "8M", value_parser = value::ring_size, help_heading = RUN)]
     pub ring_size: u32,
     /// Write this file when everything is attached
     #[arg(long, value_name = "PATH", help_heading = RUN)]

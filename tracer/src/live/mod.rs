@@ -6,7 +6,7 @@ mod totals;
 pub use totals::Totals;
 
 use crate::{
-    decode::decode,
+    decode::{Malformed, decode},
     engine::{Engine, Request},
     event::{Cookie, Event, Presence, What},
     finding::Finding,
@@ -47,6 +47,10 @@ const BUSY_TICK: Duration = Duration::from_millis(10);
 /// … for this long after the last one; then twice a second.
 const BUSY_FOR: Duration = Duration::from_secs(1);
 const IDLE_TICK: Duration = Duration::from_millis(500);
+/// Records that are taken from the ring before the engine sees the first of them.
+const BATCH: usize = 2_048;
+/// How often the kernel is asked how many runs of programs it skipped.
+const MISSES_PERIOD: Duration = Duration::from_millis(100);
 /// How often the clocks are compared.
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
 
@@ -75,6 +79,8 @@ pub struct Live {
     malformed: u64,
     busy_until: Option<Instant>,
     clock_due: Instant,
+    /// Skipped runs, and when they were last asked for.
+    misses: (u64, Time, Instant),
 }
 
 impl Live {
@@ -112,6 +118,7 @@ impl Live {
             malformed: 0,
             busy_until: None,
             clock_due: Instant::now(),
+            misses: (0, clock::now(), Instant::now()),
         })
     }
 
@@ -156,6 +163,9 @@ impl Live {
             self.busy_until = Some(Instant::now() + BUSY_FOR);
         }
         self.note_losses()?;
+        if drained > 0 {
+            self.note_misses()?;
+        }
         if Instant::now() >= self.clock_due {
             self.clock_due = Instant::now() + CLOCK_PERIOD;
             self.offset = clock::offset()?;
@@ -202,15 +212,26 @@ impl Live {
         deadline.since(clock::now()).clamp(Duration::from_millis(1), tick)
     }
 
-    fn drain(&mut self) -> Result<u64> {
+    /// Handles every record that is there. The ring is emptied in batches before the engine sees them, so that
+    /// a slow judgement does not make the kernel lose records.
+    fn drain(&mut self) -> Result<usize> {
         let mut drained = 0;
         loop {
-            // A record borrows the ring; it is copied so that the engine may be fed.
-            let Some(bytes) = self.ring.get_mut().next().map(|record| record.to_vec()) else {
+            let mut batch = Vec::with_capacity(64);
+            while batch.len() < BATCH {
+                let Some(record) = self.ring.get_mut().next() else { break };
+                batch.push(decode(&record));
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.frame(&record)?;
+                }
+            }
+            if batch.is_empty() {
                 return Ok(drained);
-            };
-            drained += 1;
-            self.feed(&bytes)?;
+            }
+            drained += batch.len();
+            for decoded in batch {
+                self.take(decoded);
+            }
         }
     }
 
@@ -224,17 +245,22 @@ impl Live {
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        self.received += 1;
-        let Ok(event) = decode(bytes) else {
-            self.malformed += 1;
-            return Ok(());
-        };
         self.record(bytes)?;
+        self.take(decode(bytes));
+        Ok(())
+    }
+
+    /// Takes one of the kernel's records.
+    fn take(&mut self, decoded: Result<Event, Malformed>) {
+        self.received += 1;
+        let Ok(event) = decoded else {
+            self.malformed += 1;
+            return;
+        };
         if self.events && told_as_event(&event.what) {
             self.told.push(Told::Event(Box::new(event.clone())));
         }
         self.engine.ingest(event);
-        Ok(())
     }
 
     fn tell_clock(&mut self) -> Result<()> {
@@ -301,6 +327,23 @@ impl Live {
             }
         }
         Ok(())
+    }
+
+    /// Tells the engine of events for which the kernel skipped a program because it was running on that CPU: on
+    /// which one and when exactly, nobody counts.
+    fn note_misses(&mut self) -> Result<()> {
+        let (known, since, asked) = self.misses;
+        if asked.elapsed() < MISSES_PERIOD {
+            return Ok(());
+        }
+        let (misses, now) = (self.probes.recursion_misses(), clock::now());
+        self.misses = (misses, now, Instant::now());
+        if misses == known {
+            return Ok(());
+        }
+        let cell = Cell { count: misses - known, first_ns: since.0, last_ns: now.0 };
+        let header = header::<Loss>(Kind::Loss, 0);
+        self.feed_own(&Loss { header, cell, counter: Counter::Recursion as u32, reserved: 0 })
     }
 
     /// Answers what the engine asks.

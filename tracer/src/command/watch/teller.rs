@@ -182,7 +182,12 @@ impl Teller {
         } else if !self.quiet {
             let lost: u64 = counts.lost.values().sum();
             let more = if lost > 0 { "; findings marked `not certain` may lack what was lost" } else { "" };
-            eprintln!("{} findings, {lost} records lost of {}{more}", self.findings, counts.delivered + lost);
+            let findings = if self.findings == 1 { "finding" } else { "findings" };
+            eprintln!(
+                "{} {findings}, {lost} records lost of {}{more}",
+                self.findings,
+                counts.delivered + lost
+            );
         }
         let output = std::mem::replace(&mut self.output, Output::start());
         Ok(output.finish())
