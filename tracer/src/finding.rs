@@ -140,12 +140,41 @@ pub struct Step {
     pub by: Option<Owner>,
 }
 
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// By this signal's number; see [`Death::name`].
+    Signal(i32),
+    /// By exit() with this status.
+    Status(i32),
+}
+
+impl Death {
+    /// The death an exit code tells: the low seven bits are a signal, the next byte a status.
+    /// <https://github.com/torvalds/linux/blob/v6.12/kernel/exit.c#L1029-L1033>
+    pub const fn of(exit_code: i32) -> Self {
+        match exit_code & 0x7f {
+            0 => Self::Status((exit_code >> 8) & 0xff),
+            signal => Self::Signal(signal),
+        }
+    }
+
+    /// `SIGKILL`, `exit 1`.
+    pub fn name(self) -> String {
+        match self {
+            Self::Signal(number) => nix::sys::signal::Signal::try_from(number)
+                .map_or_else(|_| "a real-time signal".to_owned(), |signal| signal.as_str().to_owned()),
+            Self::Status(status) => format!("exit {status}"),
+        }
+    }
+}
+
 /// What can happen in a story.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "fields are named as what they hold")]
 pub enum Happening {
-    /// A change of state.
-    State { from: State, to: State },
+    /// A change of state; `death` when the process that made it was dying.
+    State { from: State, to: State, death: Option<Death> },
     /// A receive call returned 0.
     EofRead,
     /// A RST went out.

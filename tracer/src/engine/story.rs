@@ -2,12 +2,12 @@
 
 use crate::{
     event::{Owner, Snapshot, Source},
-    finding::{Happening, Step},
+    finding::{Death, Happening, Step},
     name::Comm,
     pattern::{End, Parked, SentReset, View},
     time::Time,
 };
-use tracer_common::State;
+use tracer_common::{State, record::socket::CLOSED_BY_EXIT};
 
 /// The steps of both ends, oldest first.
 pub(super) fn timeline(view: &View<'_>) -> Vec<Step> {
@@ -40,7 +40,12 @@ fn of_end(end: &End, local: bool, reason: &impl Fn(&SentReset) -> Option<String>
         steps.push(Step { at: sent.at, local, what: Happening::ResetSent { reason: reason(&sent) }, by });
     }
     if let Some((at, from, _)) = end.failed {
-        steps.push(Step { at, local, what: Happening::State { from, to: State::Close }, by: None });
+        steps.push(Step {
+            at,
+            local,
+            what: Happening::State { from, to: State::Close, death: None },
+            by: None,
+        });
     }
     if let Some((at, call, errno)) = end.observed {
         steps.push(Step { at, local, what: Happening::CallFailed { call, errno }, by: end.owner() });
@@ -69,7 +74,7 @@ fn past(snapshot: &Snapshot, local: bool, owner: Option<Owner>, steps: &mut Vec<
             steps.push(Step { at, local, what, by });
         }
     };
-    let change = |from, to| Happening::State { from, to };
+    let change = |from, to| Happening::State { from, to, death: None };
     let outgoing = super::judge::direction(past) == Some(crate::finding::Direction::Outgoing);
     if outgoing {
         let connected = owner.filter(|owner| owner.source != Source::Scan);
@@ -84,7 +89,8 @@ fn past(snapshot: &Snapshot, local: bool, owner: Option<Owner>, steps: &mut Vec<
         let (from, to) = if second { (CloseWait, LastAck) } else { (Established, FinWait1) };
         // Only who closed is known for certain to have done it.
         let closer = owner.filter(|owner| owner.source == Source::Close);
-        step(past.fin_sent_ns, change(from, to), closer);
+        let death = (past.flags & CLOSED_BY_EXIT != 0).then(|| Death::of(past.exit_code));
+        step(past.fin_sent_ns, Happening::State { from, to, death }, closer);
     }
 }
 

@@ -90,7 +90,10 @@ impl Form {
         let (sign, distance) = if step.at > at { ('+', step.at.since(at)) } else { ('-', at.since(step.at)) };
         let place = if step.local { "here " } else { "there" };
         let what = match &step.what {
-            Happening::State { from, to } => format!("{} > {}", from.name(), to.name()),
+            Happening::State { from, to, death: None } => format!("{} > {}", from.name(), to.name()),
+            Happening::State { from, to, death: Some(death) } => {
+                format!("{} > {} (dying: {})", from.name(), to.name(), death.name())
+            }
             Happening::EofRead => "read the end of file".to_owned(),
             Happening::ResetSent { reason: Some(reason) } => format!("RST sent ({reason})"),
             Happening::ResetSent { reason: None } => "RST sent".to_owned(),

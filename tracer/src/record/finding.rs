@@ -4,7 +4,7 @@ use super::{Actor, Common, Endpoint, Stamp, community};
 use crate::{
     enrich::ProcessFacts,
     event::Source,
-    finding::{Direction, ErrnoSource, Fact, Finding, Happening, Party, Severity, Step},
+    finding::{Death, Direction, ErrnoSource, Fact, Finding, Happening, Party, Severity, Step},
     time::{Time, nanoseconds},
 };
 use hashbrown::HashMap;
@@ -192,6 +192,9 @@ pub struct StepRecord {
     /// The process that did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<Actor>,
+    /// How that process was ending meanwhile: `SIGKILL`, `exit 0`; absent when it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dying: Option<String>,
 }
 
 impl FindingRecord {
@@ -297,10 +300,12 @@ fn step(step: &Step, at: Time) -> StepRecord {
         call: None,
         errno: None,
         by: step.by.map(|owner| Actor::new(owner.pid, owner.comm)),
+        dying: None,
     };
     match &step.what {
-        Happening::State { from, to } => {
+        Happening::State { from, to, death } => {
             (record.what, record.from, record.to) = ("state", Some(from.name()), Some(to.name()));
+            record.dying = death.map(Death::name);
         }
         Happening::EofRead => record.what = "eof_read",
         Happening::ResetSent { reason } => (record.what, record.reason) = ("reset_sent", reason.clone()),

@@ -1,6 +1,6 @@
 //! The faults that are planted, by processes of their own, and what the calls of those answered.
 
-use super::server::{BAD, HTTP2};
+use super::server::{BAD, BODY, HTTP2};
 use anyhow::{Result, ensure};
 use nix::errno::Errno;
 use std::{
@@ -23,8 +23,8 @@ const LATE: u16 = 9000;
 const SOON: Duration = Duration::from_secs(10);
 /// Bytes of a request; nginx knows none that begins like this.
 const REQUEST: usize = 10;
-/// More than nginx answers to it.
-const REPLY: usize = 4_096;
+/// More than nginx replies.
+const REPLY: usize = 2 * BODY;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +176,7 @@ impl Planter {
                 break;
             }
         }
-        ensure!(reply > 0, "nginx closed without a reply");
+        ensure!(reply >= BODY, "nginx replied {reply} bytes");
         namespace.wait_state(remote, local, Some(State::FinWait2), SOON)?;
         self.send(fd)?;
         let events = self.client.poll(fd, Events::empty(), SOON)?;

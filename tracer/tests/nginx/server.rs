@@ -22,11 +22,11 @@ use tracer::lab::namespace::Namespace;
 
 /// Where requests are answered well. All ports lie below those that clients get.
 pub(super) const HTTP: u16 = 8080;
-/// Where every request is a bad one: nginx replies and closes, and writes down who has served whom.
+/// Where bad requests go: nginx replies and closes, and writes down which process has served whom.
 pub(super) const BAD: u16 = 8081;
 /// Where HTTP/2 is spoken: nginx says something as soon as it has read something.
 pub(super) const HTTP2: u16 = 8082;
-/// Bytes of a good reply.
+/// Bytes of a reply, its head not counted.
 pub(super) const BODY: usize = 2_000;
 
 /// Two, so that the right process has to be told from its twin.
@@ -200,9 +200,11 @@ fn configure(folder: &Folder, hosts: &[IpAddr]) -> Result<String> {
     }
     let body = "n".repeat(BODY);
     writeln!(text, "  server {{\n{}    return 200 {body};\n  }}", listen(HTTP, ""))?;
-    // Otherwise nginx reads on after its FIN, for what it has not parsed.
+    // nginx would read on after its FIN, for what it has not parsed.
     let closing = format!("lingering_close off;\n    access_log {root}/access.log service;");
-    writeln!(text, "  server {{\n{}    {closing}\n  }}", listen(BAD, ""))?;
+    // A FIN behind a reply of over 536 bytes is acknowledged at once, behind a shorter one by a timer after 40 ms.
+    let reply = format!("error_page 400 /bad;\n    location = /bad {{ return 400 {body}; }}");
+    writeln!(text, "  server {{\n{}    {closing}\n    {reply}\n  }}", listen(BAD, ""))?;
     writeln!(text, "  server {{\n{}  }}\n}}", listen(HTTP2, " http2"))?;
     Ok(text)
 }

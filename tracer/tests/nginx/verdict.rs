@@ -51,9 +51,12 @@ impl Verdict {
         let severe = |record: &&Value| record["type"] == "finding" && record["severity"] != "info";
         for record in records.iter().filter(severe) {
             let here = by_ends.get(&ends(record)).map_or(&[][..], Vec::as_slice);
-            match here.iter().find(|fault| record["pattern"] == fault.kind.pattern()) {
+            let differ = |fault: &&Fault| differences(record, fault, witness, namespace);
+            let alike = here.iter().copied().filter(|fault| record["pattern"] == fault.kind.pattern());
+            // Two faults can have the same ends, one after the other.
+            match alike.min_by_key(|fault| differ(fault).len()) {
                 Some(fault) => {
-                    let wrong = differences(record, fault, witness, namespace);
+                    let wrong = differ(&fault);
                     if !wrong.is_empty() {
                         verdict.problem(format!("{}\n  {record}", wrong.join(", ")));
                     }

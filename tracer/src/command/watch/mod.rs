@@ -34,6 +34,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use tracing_subscriber::filter::LevelFilter;
+
 /// How often `stats` are told.
 const STATS_PERIOD: Duration = Duration::from_secs(10);
 /// Later than any run.
@@ -44,6 +46,7 @@ const FAR: Duration = Duration::from_hours(24 * 365 * 30);
 /// # Errors
 /// When nothing can be attached, or a file, the ring or an output fails.
 pub fn run(arguments: &WatchArgs) -> Result<Exit> {
+    log(arguments);
     let namespaces = resolve(arguments)?;
     let ready = arguments.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let (types, vocabulary) = prepare()?;
@@ -75,6 +78,21 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     });
     drop(statistics);
     exit
+}
+
+/// Sends this program's own log to standard error: warnings, and more with every `-v` beyond the second.
+fn log(arguments: &WatchArgs) {
+    let level = match arguments.verbose {
+        0..=1 => LevelFilter::WARN,
+        2 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    // Fails only when a log is set up already, which then is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .try_init();
 }
 
 /// Inode numbers of the namespaces that were named.

@@ -1,0 +1,93 @@
+//! The engine under histories that never were: shuffled, doubled, with holes.
+
+use proptest::{collection::vec, prelude::any, prop_assert, proptest};
+use std::time::Duration;
+use tracer::{
+    engine::{Capacity, Engine},
+    event::Event,
+    pattern::CATALOGUE,
+    scenario::{host, parse},
+    time::Time,
+};
+
+/// Every event of every scenario.
+fn events() -> Vec<Event> {
+    let traces = CATALOGUE.iter().flat_map(|pattern| pattern.scenarios);
+    traces.flat_map(|scenario| parse(scenario.trace).expect("a history")).collect()
+}
+
+const SMALL: Capacity = Capacity { ends: 4, parked: 3 };
+
+proptest! {
+    #[test]
+    fn no_history_makes_it_panic_or_grow(picks in vec((any::<u16>(), 0..200_u64), 0..400)) {
+        let events = events();
+        let mut engine = Engine::new(host(), SMALL, |_| true);
+        let mut now = 1_000_000_000;
+        for (pick, milliseconds) in picks {
+            now += milliseconds * 1_000_000;
+            let event = Event { at: Time(now), ..events[usize::from(pick) % events.len()].clone() };
+            engine.ingest(event);
+            let load = engine.load();
+            prop_assert!(load.ends <= SMALL.ends && load.parked <= SMALL.parked);
+        }
+        engine.advance(Time(now) + Duration::from_hours(1));
+        engine.finish();
+        for finding in engine.take_findings() {
+            prop_assert!((0.0..=1.0).contains(&finding.confidence));
+            prop_assert!(finding.count > 0 && finding.first <= finding.at);
+            prop_assert!(finding.timeline.is_sorted_by_key(|step| step.at));
+        }
+    }
+}
+
+#[test]
+fn what_gives_way_is_counted() {
+    let mut engine = Engine::new(host(), Capacity { ends: 1, parked: 1 }, |_| true);
+    for port in 0..3 {
+        let trace = format!(
+            "s = 10.0.0.2:8080 > 10.0.0.1:4000{port} in app[17]
+             {port}ms s ESTABLISHED>CLOSE_WAIT"
+        );
+        for mut event in parse(&trace).expect("a history") {
+            if let tracer::event::What::StateChange { end, .. } = &mut event.what {
+                end.cookie = tracer::event::Cookie(port + 1);
+            }
+            engine.ingest(event);
+        }
+    }
+    engine.advance(Time(2_000_000_000));
+    assert_eq!(engine.load().ends, 1);
+    assert_eq!(engine.load().evicted_ends, 2);
+}
+
+#[test]
+fn a_storm_is_one_record_a_window_and_the_sum_is_the_total() {
+    let mut engine = Engine::new(host(), Capacity::default(), |_| true);
+    for number in 0..100_u64 {
+        let at = number * 300; // 30 s: three windows and a bit
+        let trace = format!(
+            "c = 10.0.0.1:{} > 10.0.0.2:81 out curl[42]
+             {at}ms c CLOSE>SYN_SENT owned
+             {at}ms c reset-received
+             {at}ms c SYN_SENT>CLOSE err=ECONNREFUSED",
+            40_000 + number
+        );
+        for mut event in parse(&trace).expect("a history") {
+            match &mut event.what {
+                tracer::event::What::StateChange { end, .. } | tracer::event::What::ResetReceived { end } => {
+                    end.cookie = tracer::event::Cookie(number + 1);
+                }
+                _ => {}
+            }
+            engine.advance(event.at);
+            engine.ingest(event);
+        }
+    }
+    engine.advance(Time(40_000_000_000));
+    engine.finish();
+    let findings = engine.take_findings();
+    assert_eq!(findings.iter().map(|finding| finding.count).sum::<u64>(), 100);
+    assert_eq!(findings.len(), 4, "the first at once, then one a window");
+    assert_eq!(findings[0].count, 1);
+}
