@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The most ranges, networks or namespaces one filter holds.
-pub const FILTER_ENTRIES: usize = 16;
+pub const FILTER_ENTRIES: usize = 32;
 
 /// A range of ports, both ends included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

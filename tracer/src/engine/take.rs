@@ -23,8 +23,9 @@ use tracer_common::{
 /// What Linux uses where a namespace's `tcp_fin_timeout` could not be read.
 /// <https://github.com/torvalds/linux/blob/v6.12/include/net/tcp.h#L133-L136>
 const FIN_TIMEOUT: Duration = Duration::from_mins(1);
-/// An orphan is judged this long before it expires: afterwards nothing proves that it was there.
-const BEFORE_EXPIRY: Duration = Duration::from_millis(100);
+/// An orphan is judged before it expires, because afterwards nothing proves that it was there: by a tenth of its
+/// stay, so that a busy host is not too late, and between these.
+const BEFORE_EXPIRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 impl Engine {
     pub(super) fn take(&mut self, event: &Event) {
@@ -97,7 +98,8 @@ impl Engine {
             for trigger in pattern.triggers {
                 if let Trigger::Parked(after) = trigger {
                     let stays = self.host.time(after).min(orphan.stays);
-                    self.stays.park(index, end.cookie, at + stays - BEFORE_EXPIRY);
+                    let margin = (stays / 10).clamp(BEFORE_EXPIRY.0, BEFORE_EXPIRY.1);
+                    self.stays.park(index, end.cookie, at + stays - margin);
                 }
             }
         }

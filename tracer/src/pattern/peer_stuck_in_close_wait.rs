@@ -20,7 +20,7 @@ pub(super) static AFTER: Setting = Setting {
 };
 
 /// When the leak at the other end is due within this time, it is told instead: it knows more.
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(2);
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "peer_stuck_in_close_wait",

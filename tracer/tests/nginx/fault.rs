@@ -140,6 +140,12 @@ impl Planter {
         Ok(())
     }
 
+    fn wait(&mut self, fd: Fd, awaited: Events) -> Result<()> {
+        let events = self.client.poll(fd, awaited, SOON)?;
+        ensure!(events.contains(awaited), "waited for {awaited:?}, {events:?} came");
+        Ok(())
+    }
+
     fn abort(&mut self, fd: Fd) -> Result<()> {
         self.client.set(fd, SocketOption::Linger(Some(0)))?;
         Ok(self.client.close(fd)?)
@@ -168,19 +174,16 @@ impl Planter {
     fn late_write(&mut self, remote: SocketAddr, namespace: &Namespace) -> Result<Fault> {
         let (fd, local) = self.connected(remote)?;
         self.send(fd)?;
-        let mut reply = 0;
-        loop {
-            let bytes = self.client.recv(fd, REPLY)?;
-            reply += bytes;
-            if bytes == 0 {
-                break;
-            }
-        }
+        // Read behind the FIN, a reply of over 536 bytes is acknowledged at once and the FIN with it; else a timer
+        // does it after 40 ms, in an interrupt, where the kernel may skip a program that it interrupts.
+        self.wait(fd, Events::EPOLLRDHUP)?;
+        let reply = self.client.recv(fd, REPLY)?;
         ensure!(reply >= BODY, "nginx replied {reply} bytes");
+        let end = self.client.recv(fd, REPLY)?;
+        ensure!(end == 0, "{end} bytes came after the reply");
         namespace.wait_state(remote, local, Some(State::FinWait2), SOON)?;
         self.send(fd)?;
-        let events = self.client.poll(fd, Events::empty(), SOON)?;
-        ensure!(events.contains(Events::EPOLLERR), "waited for a reset, {events:?} came");
+        self.wait(fd, Events::EPOLLERR)?;
         let errno = Some(errno_of(self.client.send(fd, REQUEST))?);
         self.client.close(fd)?;
         Ok(Fault { kind: Kind::LateWrite, local, remote, victim: self.me(), peer: Party::Worker, errno })

@@ -202,7 +202,7 @@ fn configure(folder: &Folder, hosts: &[IpAddr]) -> Result<String> {
     writeln!(text, "  server {{\n{}    return 200 {body};\n  }}", listen(HTTP, ""))?;
     // nginx would read on after its FIN, for what it has not parsed.
     let closing = format!("lingering_close off;\n    access_log {root}/access.log service;");
-    // A FIN behind a reply of over 536 bytes is acknowledged at once, behind a shorter one by a timer after 40 ms.
+    // Long enough for an acknowledgement when it is read, see the late write.
     let reply = format!("error_page 400 /bad;\n    location = /bad {{ return 400 {body}; }}");
     writeln!(text, "  server {{\n{}    {closing}\n    {reply}\n  }}", listen(BAD, ""))?;
     writeln!(text, "  server {{\n{}  }}\n}}", listen(HTTP2, " http2"))?;
