@@ -18,7 +18,7 @@ use verdict::{Line, Verdicts};
 use watcher::Watcher;
 
 /// How long the demo's sockets stay in CLOSE_WAIT before that counts.
-const LEAK_AFTER: Duration = Duration::from_secs(6);
+const LEAK_AFTER: Duration = Duration::from_secs(8);
 /// What makes no event is looked for by then; a wrong finding would have come, too.
 const QUIET: Duration = Duration::from_secs(3);
 /// The whole demo ends by then.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use std::{sync::Arc, thread};
 
 /// A namespace forgets orphans this soon, so that the end that closed is told of before the end that leaks.
-const HASTY_FIN_TIMEOUT: &str = "3";
+const HASTY_FIN_TIMEOUT: &str = "5";
 
 /// One situation and where it happens.
 struct Scene {
