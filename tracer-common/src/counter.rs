@@ -31,7 +31,8 @@ counters! {
     Delivered "delivered" "Records handed to the ring.";
     RingFull "ring_full" "Records lost because the ring was full.";
     NoStorage "no_storage" "Sockets whose past could not be kept: the kernel had no memory for it.";
-    Recursion "recursion" "Runs the kernel skipped because the program was running on that CPU; counted by the kernel.";
+    Recursion "recursion" "Events lost because both programs of their hook were running on that CPU.";
+    Nested "nested" "Events taken by the second program of a hook, because the first was running on that CPU.";
     Filtered "filtered" "Events left out by a filter.";
     Unneeded "unneeded" "State changes no pattern, flag or timer needs.";
     Scanned "scanned" "Sockets older than the tracer that the scan has marked.";

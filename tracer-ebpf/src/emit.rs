@@ -51,20 +51,28 @@ pub(crate) fn now() -> u64 {
     unsafe { bpf_ktime_get_boot_ns() }
 }
 
-/// Sends a record of type `R` that begins with a header; `fill` writes all that follows it.
+/// Reserves a record of type `R` and writes its header: the caller writes all that follows, and submits it.
+///
+/// Not a function that takes a closure: one that two programs share would become a function of its own, whose
+/// unused arguments the verifier refuses.
 #[inline(always)]
-pub(crate) fn send<R>(kind: Kind, now: u64, urgency: Urgency, fill: impl FnOnce(*mut R)) {
+pub(crate) fn reserve<R>(kind: Kind, now: u64) -> Option<*mut R> {
     let ring = ptr::addr_of!(EVENTS).cast_mut().cast();
     // SAFETY: the ring is a live map and the size a constant.
     let record: *mut R = unsafe { bpf_ringbuf_reserve(ring, size_of::<R>() as u64, 0) }.cast();
     if record.is_null() {
         count_loss(Counter::RingFull, now);
-        return;
+        return None;
     }
     header::<R>(record.cast(), kind, now);
-    fill(record);
+    Some(record)
+}
+
+/// Hands a filled record to the reader.
+#[inline(always)]
+pub(crate) fn submit<R>(record: *mut R, now: u64, urgency: Urgency) {
     count(Counter::Delivered);
-    // SAFETY: reserved above, not used after.
+    // SAFETY: the caller has it from `reserve` and does not use it after.
     unsafe { bpf_ringbuf_submit(record.cast(), wake_flag(urgency, now)) }
 }
 

@@ -7,6 +7,7 @@ mod emit;
 mod filter;
 mod hook;
 mod kernel;
+mod nest;
 mod packet;
 mod past;
 mod retry;

@@ -5,11 +5,14 @@ use crate::{
         value::{Network, Ports},
         watch::WatchArgs,
     },
+    event::{Event, Origin, Owner, What},
     finding::{Finding, Party, Severity},
+    name::Comm,
 };
 use std::{collections::BTreeSet, net::SocketAddr};
 use tracer_common::{
-    record::socket::words,
+    State,
+    record::socket::{FOLLOWED, Tuple, words},
     settings::{self, FILTER_ENTRIES, PortRange, Settings},
 };
 
@@ -22,7 +25,7 @@ pub struct Filter {
     ipv4: bool,
     ipv6: bool,
     pids: BTreeSet<u32>,
-    comms: Vec<String>,
+    comms: Vec<Comm>,
     namespaces: Vec<u32>,
     min_severity: Severity,
     own_pid: Option<u32>,
@@ -41,7 +44,7 @@ impl Filter {
             ipv4: arguments.ipv4,
             ipv6: arguments.ipv6,
             pids: arguments.pid.iter().copied().collect(),
-            comms: arguments.comm.clone(),
+            comms: arguments.comm.iter().map(|name| Comm::from(name.as_str())).collect(),
             namespaces,
             min_severity: arguments.min_severity,
             own_pid: (!arguments.itself).then(std::process::id),
@@ -89,47 +92,75 @@ impl Filter {
     /// Whether a finding is to be told.
     pub fn wants(&self, finding: &Finding) -> bool {
         let ends: Vec<&Party> = [Some(&finding.local), finding.peer.as_ref()].into_iter().flatten().collect();
-        let owners = || ends.iter().filter_map(|end| end.owner);
-        let own = self.own_pid.is_some_and(|own| owners().any(|owner| owner.pid == own));
-        let pids = self.pids.is_empty() || owners().any(|owner| self.pids.contains(&owner.pid));
-        let comms =
-            self.comms.is_empty() || owners().any(|owner| self.comms.contains(&owner.comm.to_string()));
-        let command = !self.below_command || ends.iter().any(|end| end.followed);
-        let namespaces =
-            self.namespaces.is_empty() || ends.iter().any(|end| self.namespaces.contains(&end.tuple.netns));
+        let owners: Vec<Owner> = ends.iter().filter_map(|end| end.owner).collect();
         finding.severity >= self.min_severity
-            && !own
-            && pids
-            && comms
-            && command
-            && namespaces
-            && ends
-                .iter()
-                .any(|end| self.wants_addresses(end.tuple.local_address(), end.tuple.remote_address()))
+            && self.wants_owners(&owners)
+            && (!self.below_command || ends.iter().any(|end| end.followed))
+            && ends.iter().any(|end| self.wants_connection(&end.tuple, end.state))
     }
 
-    fn wants_addresses(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+    /// Whether an event is to be told.
+    pub fn wants_event(&self, event: &Event) -> bool {
+        let (connection, owner, followed) = match &event.what {
+            What::StateChange { end, .. }
+            | What::ResetReceived { end }
+            | What::Error { end }
+            | What::SendFailed { end, .. }
+            | What::ReceiveFailed { end, .. }
+            | What::ResetSent { origin: Origin::Full(end), .. } => {
+                (Some((end.tuple(), Some(end.state))), end.owner(), end.past.flags & FOLLOWED != 0)
+            }
+            What::ResetSent { origin: Origin::Remainder { tuple, substate, .. }, .. } => {
+                (Some((*tuple, *substate)), None, false)
+            }
+            What::ResetSent { origin: Origin::Nothing, segment, .. } => {
+                (segment.map(|segment| (segment.tuple, None)), None, false)
+            }
+            _ => (None, None, false),
+        };
+        // What has no connection passes the kernel's filter only where there is none.
+        connection.is_none_or(|(tuple, state)| self.wants_connection(&tuple, state))
+            && self.wants_owners(owner.as_slice())
+            && (!self.below_command || followed)
+    }
+
+    /// Whether one of the owners is asked for and none is the tracer.
+    fn wants_owners(&self, owners: &[Owner]) -> bool {
+        let asked = |owner: &Owner| {
+            let pid = self.pids.is_empty() || self.pids.contains(&owner.pid);
+            pid && (self.comms.is_empty() || self.comms.contains(&owner.comm))
+        };
+        let anybody = self.pids.is_empty() && self.comms.is_empty();
+        let own = self.own_pid.is_some_and(|own| owners.iter().any(|owner| owner.pid == own));
+        !own && (anybody || owners.iter().any(asked))
+    }
+
+    /// Whether a connection, as one of its ends sees it, is asked for.
+    fn wants_connection(&self, tuple: &Tuple, state: Option<State>) -> bool {
+        let (local, remote) = (tuple.local_address(), tuple.remote_address());
         let port = |ports: &Option<Ports>, number: u16| {
             ports.as_ref().is_none_or(|Ports(ranges)| {
                 ranges.iter().any(|range| range.first <= number && number <= range.last)
             })
         };
+        // A listener has no other end yet: its own port stands for both, and any address may come.
+        let listens = state == Some(State::Listen);
+        let remote_port = if listens { local.port() } else { remote.port() };
         let either = port(&self.port, local.port()) || port(&self.port, remote.port());
-        let network = self.networks.is_empty()
-            || self
-                .networks
-                .iter()
-                .any(|Network(net)| net.contains(&local.ip()) || net.contains(&remote.ip()));
+        let inside =
+            |address: SocketAddr| self.networks.iter().any(|Network(net)| net.contains(&address.ip()));
+        let anywhere = self.networks.is_empty() || (listens && local.ip().is_unspecified());
         let family = match (self.ipv4, self.ipv6) {
-            (true, false) => remote.is_ipv4(),
-            (false, true) => remote.is_ipv6(),
+            (true, false) => local.is_ipv4(),
+            (false, true) => local.is_ipv6(),
             _ => true,
         };
         either
             && port(&self.local_port, local.port())
-            && port(&self.remote_port, remote.port())
-            && network
+            && port(&self.remote_port, remote_port)
+            && (anywhere || inside(local) || inside(remote))
             && family
+            && (self.namespaces.is_empty() || self.namespaces.contains(&tuple.netns))
     }
 }
 
@@ -152,51 +183,169 @@ mod tests {
     use super::{Filter, kernel_network};
     use crate::{
         cli::{Cli, Command, value::Network},
-        finding::Finding,
-        scenario::play,
+        event::{Cookie, Event, Origin, Owner, Source, Task, What},
+        finding::{Finding, FindingId, Party, Severity},
+        name::Comm,
+        time::Time,
     };
-    use clap::Parser;
-    use tracer_common::record::socket::words;
+    use std::net::SocketAddr;
+    use tracer_common::{
+        State,
+        record::socket::{Tuple, words},
+    };
 
-    fn filter(flags: &str) -> Filter {
+    fn filter(flags: &str, namespaces: &[u32]) -> Filter {
         let line = format!("tcptrace watch --min-severity info {flags}");
-        match Cli::try_parse_from(line.split_whitespace()).expect("a command line").command {
-            Command::Watch(arguments) => Filter::new(&arguments, Vec::new()),
+        match Cli::read(line.split_whitespace()).expect("a command line").command {
+            Command::Watch(arguments) => Filter::new(&arguments, namespaces.to_vec()),
             _ => unreachable!("watch was written"),
         }
     }
 
-    fn refused() -> Finding {
-        let trace = "
-            c = 10.0.0.1:40000 > 10.0.0.2:81 out curl[42]
-            0ms c CLOSE>SYN_SENT owned
-            9ms c reset-received
-            9ms c SYN_SENT>CLOSE err=ECONNREFUSED
-        ";
-        play(trace, |_| true).expect("a history").remove(0)
+    fn owner(pid: u32, comm: &str) -> Owner {
+        Owner { pid, comm: Comm::from(comm), source: Source::Io, fd: None }
+    }
+
+    fn party(local: &str, remote: &str, netns: u32, owner: impl Into<Option<Owner>>) -> Party {
+        let [local, remote] = [local, remote].map(|text| text.parse::<SocketAddr>().expect("an address"));
+        let tuple = Tuple {
+            local: words(local.ip()),
+            remote: words(remote.ip()),
+            local_port: local.port(),
+            remote_port: remote.port(),
+            netns,
+        };
+        Party {
+            tuple,
+            cookie: None,
+            state: None,
+            direction: None,
+            age: None,
+            preexisting: false,
+            uid: None,
+            owner: owner.into(),
+            followed: false,
+        }
+    }
+
+    fn finding(local: Party, peer: Option<Party>) -> Finding {
+        Finding {
+            id: FindingId(1),
+            follows: vec![],
+            pattern: "connection_refused",
+            also: vec![],
+            at: Time(1),
+            severity: Severity::Warning,
+            confidence: 1.0,
+            title: "",
+            message: String::new(),
+            advice: String::new(),
+            errno: None,
+            local,
+            peer,
+            reset: None,
+            facts: vec![],
+            timeline: vec![],
+            count: 1,
+            first: Time(1),
+            missing: vec![],
+        }
+    }
+
+    fn wanted(flags: &str, finding: &Finding) -> bool {
+        filter(flags, &[]).wants(finding)
     }
 
     #[test]
     fn user_space_decides_as_the_flags_say() {
-        for (flags, wanted) in [
+        let refused = finding(party("10.0.0.1:40000", "10.0.0.2:81", 1, owner(42, "curl")), None);
+        for (flags, wants) in [
             ("", true),
             ("--port 81", true),
             ("--port 40000", true),
             ("--port 80,82-90", false),
             ("-L 81", false),
+            ("-L 40000 -D 81", true),
             ("-D 81", true),
             ("--addr 10.0.0.0/24", true),
             ("--addr 10.0.1.0/24", false),
+            ("--addr 10.0.1.0/24 --addr 10.0.0.2", true),
             ("--addr ::ffff:10.0.0.2", true),
+            ("--addr ::ffff:10.0.0.0/104", true),
+            ("--addr ::/0", false),
             ("-4", true),
             ("-6", false),
             ("--pid 42", true),
             ("--pid 43", false),
             ("--comm curl", true),
             ("--comm nginx", false),
+            ("--pid 42 --comm nginx", false),
+            ("--port 81 --pid 43", false),
         ] {
-            assert_eq!(filter(flags).wants(&refused()), wanted, "{flags}");
+            assert_eq!(wanted(flags, &refused), wants, "{flags}");
         }
+        let least = Filter { min_severity: Severity::Critical, ..filter("", &[]) };
+        assert!(!least.wants(&refused));
+    }
+
+    #[test]
+    fn a_mapped_address_is_ipv4() {
+        let mapped = finding(party("[::ffff:10.0.0.1]:40000", "[::ffff:10.0.0.2]:81", 1, None), None);
+        assert!(wanted("-4 --addr 10.0.0.0/8", &mapped));
+        assert!(!wanted("-6", &mapped));
+        let six = finding(party("[2001:db8::1]:40000", "[2001:db8::2]:81", 1, None), None);
+        assert!(wanted("-6 --addr 2001:db8::/32", &six) && !wanted("-4", &six));
+    }
+
+    #[test]
+    fn filters_must_hold_together_at_one_end_and_owners_at_either() {
+        let client = party("10.0.0.1:40000", "10.0.0.2:81", 1, owner(42, "curl"));
+        let server = party("10.0.0.2:81", "10.0.0.1:40000", 2, owner(7, "nginx"));
+        let both = finding(client, Some(server));
+        assert!(wanted("-L 81", &both), "as the server sees it");
+        assert!(!wanted("-L 81 -D 81", &both));
+        assert!(wanted("--pid 7", &both) && wanted("--comm curl", &both));
+        assert!(!wanted("--pid 7 --comm curl", &both), "no process is both");
+        assert!(filter("-L 81", &[2]).wants(&both));
+        assert!(!filter("-L 81", &[1]).wants(&both), "the server is elsewhere");
+    }
+
+    #[test]
+    fn names_are_compared_as_the_kernel_keeps_them() {
+        let long = finding(party("10.0.0.1:1", "10.0.0.2:2", 1, owner(42, "a-rather-long-name")), None);
+        assert!(wanted("--comm a-rather-long-name", &long) && wanted("--comm a-rather-long-n", &long));
+        assert!(!wanted("--comm a-rather-long", &long));
+    }
+
+    #[test]
+    fn the_tracer_and_what_does_not_belong_to_the_command_are_left_out() {
+        let own = finding(party("10.0.0.1:1", "10.0.0.2:2", 1, owner(std::process::id(), "tcptrace")), None);
+        assert!(!wanted("", &own) && wanted("--self", &own));
+        let other = finding(party("10.0.0.1:1", "10.0.0.2:2", 1, owner(42, "curl")), None);
+        let command = filter("-- curl", &[]);
+        assert!(!command.wants(&other));
+        let followed = Finding { local: Party { followed: true, ..other.local.clone() }, ..other };
+        assert!(command.wants(&followed));
+    }
+
+    #[test]
+    fn a_listener_on_the_port_passes_whatever_is_asked_of_the_other_end() {
+        let mut listener = party("0.0.0.0:81", "0.0.0.0:0", 1, None);
+        listener.state = Some(State::Listen);
+        let leak = finding(listener, None);
+        assert!(wanted("-D 81", &leak) && wanted("--port 81 --addr 10.0.0.0/8", &leak));
+        assert!(!wanted("-D 82", &leak) && !wanted("--port 80", &leak));
+    }
+
+    #[test]
+    fn events_are_judged_as_findings_are() {
+        let tuple = party("10.0.0.1:40000", "10.0.0.2:81", 1, None).tuple;
+        let origin = Origin::Remainder { cookie: Cookie(1), tuple, substate: None };
+        let what = What::ResetSent { origin, segment: None, reason: None };
+        let event = Event { at: Time(1), cpu: 0, task: Task::default(), what };
+        let wants = |flags: &str| filter(flags, &[]).wants_event(&event);
+        assert!(wants("") && wants("-D 81"));
+        assert!(!wants("-L 81") && !wants("--pid 42"));
     }
 
     #[test]
@@ -211,7 +360,7 @@ mod tests {
 
     #[test]
     fn no_filter_is_told_to_the_kernel_as_none() {
-        assert_eq!(filter("").for_kernel(false).filtered, 0);
-        assert_eq!(filter("-6").for_kernel(false).filtered, 1);
+        assert_eq!(filter("", &[]).for_kernel(false).filtered, 0);
+        assert_eq!(filter("-6", &[]).for_kernel(false).filtered, 1);
     }
 }

@@ -6,7 +6,8 @@ use std::{
 };
 
 fn tcptrace(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tcptrace")).args(arguments).output().expect("the program runs")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tcptrace"));
+    command.env_remove("COLUMNS").args(arguments).output().expect("the program runs")
 }
 
 fn stdout(output: &Output) -> String {
@@ -21,8 +22,19 @@ fn help_is_there_and_fits_80_columns() {
         assert_eq!(output.status.code(), Some(0), "{command}");
         let help = stdout(&output);
         assert!(help.contains("Usage: tcptrace"), "{help}");
+        let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{command}: {wide:#?}");
         assert!(!help.contains("__actor") && !help.contains("raw-records"), "{help}");
     }
+}
+
+#[test]
+fn the_help_of_watch_has_its_parts() {
+    let help = stdout(&tcptrace(&["watch", "--help"]));
+    for heading in ["Filters", "Output", "Run", "Thresholds", "Overhead", "Examples"] {
+        assert!(help.contains(&format!("\n{heading}:\n")), "{heading}\n{help}");
+    }
+    assert!(help.contains("close_wait_leak.after=60s"), "{help}");
 }
 
 #[test]
@@ -43,15 +55,36 @@ fn what_is_not_built_is_no_command_and_no_flag() {
 #[test]
 fn nonsense_is_a_usage_error_that_names_what_would_be_valid() {
     for (arguments, named) in [
-        (vec!["watch", "--port", "90-80"], "80-90"),
-        (vec!["watch", "--port", "99999"], "65535"),
-        (vec!["watch", "--addr", "10.1.0.0/8"], "10.0.0.0/8"),
+        (vec!["watch", "--port", "90-80"], "'80-90'"),
+        (vec!["watch", "--port", "99999"], "'65535'"),
+        (vec!["watch", "-p", "0"], "'1'"),
+        (vec!["watch", "-L", "80a"], "'80'"),
+        (vec!["watch", "-D", "80:90"], "'80-90'"),
+        (vec!["watch", "--addr", "10.1.0.0/8"], "'10.0.0.0/8'"),
+        (vec!["watch", "--addr", "10.0.0.0/33"], "'10.0.0.0/32'"),
+        (vec!["watch", "--addr", "[::1]:80"], "'::1'"),
         (vec!["watch", "--netns", "0"], "/proc/self/ns/net"),
-        (vec!["watch", "--pattern", "conection_reset"], "connection_reset"),
-        (vec!["watch", "--set", "close_wait_leak.afer=3s"], "close_wait_leak.after"),
-        (vec!["watch", "--duration", "30"], "30s"),
-        (vec!["watch", "--min-severity", "warn"], "warning"),
-        (vec!["watch", "--ring-size", "5000"], "8192"),
+        (vec!["watch", "--netns", "net:[4026531840]"], "'4026531840'"),
+        (vec!["watch", "--netns", "no-such-namespace"], "did you mean '/"),
+        (vec!["watch", "--pid", "0"], "process id from 1"),
+        (vec!["watch", "--comm", ""], "empty"),
+        (vec!["watch", "--pattern", "conection_reset"], "'connection_reset'"),
+        (vec!["watch", "--exclude", "close-wait-leak"], "'close_wait_leak'"),
+        (vec!["watch", "--set", "close_wait_leak.afer=3s"], "'close_wait_leak.after=3s'"),
+        (vec!["watch", "--set", "join.hold"], "'join.hold=50ms'"),
+        (vec!["watch", "--set", "poll.period=0s"], "'1s'"),
+        (vec!["watch", "--duration", "30"], "'30s'"),
+        (vec!["watch", "--duration", "5min"], "'5m'"),
+        (vec!["watch", "--duration", "-3s"], "'3s'"),
+        (vec!["watch", "--max-findings", "0"], "'1'"),
+        (vec!["watch", "--min-severity", "warn"], "'warning'"),
+        (vec!["watch", "--fail-on", "crit"], "'critical'"),
+        (vec!["watch", "--format", "jsn"], "'json'"),
+        (vec!["watch", "--ring-size", "5000"], "'4K'"),
+        (vec!["watch", "-q", "-v"], "cannot be used with"),
+        (vec!["watch", "--no-such-flag"], "--no-such-flag"),
+        (vec!["list", "--lang", "fr"], "zh"),
+        (vec!["demo", "conection_reset"], "'connection_reset'"),
         (vec!["explain", "close_wait"], "close_wait_leak"),
         (vec!["wach"], "watch"),
     ] {

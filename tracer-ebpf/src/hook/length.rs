@@ -34,7 +34,7 @@ macro_rules! send_failure {
     ($tcp:expr, $past:expr, $result:expr, $flags:expr, $record:ty, $kind:expr) => {
         if $crate::hook::length::wants_failure($tcp) {
             let now = $crate::emit::now();
-            $crate::emit::send::<$record>($kind, now, $crate::emit::Urgency::Batch, |record| {
+            if let Some(record) = $crate::emit::reserve::<$record>($kind, now) {
                 // SAFETY: the record is reserved and ours.
                 unsafe {
                     use core::ptr::addr_of_mut;
@@ -43,7 +43,8 @@ macro_rules! send_failure {
                     addr_of_mut!((*record).result).write($result);
                     addr_of_mut!((*record).flags).write($flags);
                 }
-            });
+                $crate::emit::submit(record, now, $crate::emit::Urgency::Batch);
+            }
         }
     };
 }

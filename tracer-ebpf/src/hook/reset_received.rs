@@ -6,7 +6,7 @@
 use super::wanted;
 use crate::{
     emit::{self, Urgency},
-    past,
+    nest, past,
     sock::Common,
 };
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -15,15 +15,26 @@ use tracer_common::record::{Kind, reset_received::ResetReceived};
 
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub(crate) fn reset_received(ctx: BtfTracePointContext) -> i32 {
-    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return 0 };
-    if wanted(tcp) {
-        emit::send::<ResetReceived>(Kind::ResetReceived, emit::now(), Urgency::Now, |record| {
-            // SAFETY: the record is reserved and ours.
-            unsafe {
-                let (socket, past) = (addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
-                emit::socket(tcp, past::get(tcp), socket, past);
-            }
-        });
+    nest::first(nest::Hook::ResetReceived, || take(&ctx))
+}
+
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub(crate) fn reset_received_nested(ctx: BtfTracePointContext) -> i32 {
+    nest::second(nest::Hook::ResetReceived, || take(&ctx))
+}
+
+#[inline(always)]
+fn take(ctx: &BtfTracePointContext) {
+    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return };
+    if !wanted(tcp) {
+        return;
     }
-    0
+    let now = emit::now();
+    let Some(record) = emit::reserve::<ResetReceived>(Kind::ResetReceived, now) else { return };
+    // SAFETY: the record is reserved and ours.
+    unsafe {
+        let (socket, past) = (addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
+        emit::socket(tcp, past::get(tcp), socket, past);
+    }
+    emit::submit(record, now, Urgency::Now);
 }

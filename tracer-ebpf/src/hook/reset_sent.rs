@@ -8,7 +8,7 @@ use crate::{
     emit::{self, Urgency},
     filter,
     kernel::{number, offset, setting},
-    packet, past,
+    nest, packet, past,
     sock::{self, Common, Tcp},
 };
 use aya_ebpf::{
@@ -49,6 +49,16 @@ enum Origin {
 
 #[btf_tracepoint(function = "tcp_send_reset")]
 pub(crate) fn reset_sent(ctx: BtfTracePointContext) -> i32 {
+    nest::first(nest::Hook::ResetSent, || take(&ctx))
+}
+
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub(crate) fn reset_sent_nested(ctx: BtfTracePointContext) -> i32 {
+    nest::second(nest::Hook::ResetSent, || take(&ctx))
+}
+
+#[inline(always)]
+fn take(ctx: &BtfTracePointContext) {
     count(Counter::Seen);
     let sk = Common(ctx.arg(0));
     let skb: *const u8 = ctx.arg(1);
@@ -68,7 +78,6 @@ pub(crate) fn reset_sent(ctx: BtfTracePointContext) -> i32 {
     if wants(&origin, &segment) {
         tell(&origin, &segment, !skb.is_null(), reason);
     }
-    0
 }
 
 #[inline(always)]
@@ -101,30 +110,30 @@ fn tell(origin: &Origin, segment: &Segment, passive: bool, reason: i32) {
         Origin::Nothing => Urgency::Batch,
         _ => Urgency::Now,
     };
-    emit::send::<ResetSent>(Kind::ResetSent, now, urgency, |record| {
-        // SAFETY: the record is reserved and ours.
-        unsafe {
-            let (socket, past) = (addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
-            let mut substate = 0;
-            match *origin {
-                Origin::Full(tcp) => emit::socket(tcp, past::get(tcp), socket, past),
-                Origin::Remainder(sk) => {
-                    sock::fill_none(socket);
-                    past::copy(ptr::null(), past);
-                    substate = remainder(sk, &segment.tuple, socket);
-                }
-                Origin::Nothing => {
-                    sock::fill_none(socket);
-                    past::copy(ptr::null(), past);
-                }
+    let Some(record) = emit::reserve::<ResetSent>(Kind::ResetSent, now) else { return };
+    // SAFETY: the record is reserved and ours.
+    unsafe {
+        let (socket, past) = (addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
+        let mut substate = 0;
+        match *origin {
+            Origin::Full(tcp) => emit::socket(tcp, past::get(tcp), socket, past),
+            Origin::Remainder(sk) => {
+                sock::fill_none(socket);
+                past::copy(ptr::null(), past);
+                substate = remainder(sk, &segment.tuple, socket);
             }
-            addr_of_mut!((*record).segment).write(*segment);
-            addr_of_mut!((*record).reason).write(reason);
-            addr_of_mut!((*record).substate).write(substate);
-            addr_of_mut!((*record).passive).write(u8::from(passive));
-            addr_of_mut!((*record).reserved).write([0; 2]);
+            Origin::Nothing => {
+                sock::fill_none(socket);
+                past::copy(ptr::null(), past);
+            }
         }
-    });
+        addr_of_mut!((*record).segment).write(*segment);
+        addr_of_mut!((*record).reason).write(reason);
+        addr_of_mut!((*record).substate).write(substate);
+        addr_of_mut!((*record).passive).write(u8::from(passive));
+        addr_of_mut!((*record).reserved).write([0; 2]);
+    }
+    emit::submit(record, now, urgency);
 }
 
 /// Writes what a TIME_WAIT remainder still knows; its sub-state.

@@ -8,7 +8,7 @@ use crate::{
     counter::count,
     emit::{self, Urgency},
     kernel::setting,
-    past, retry,
+    nest, past, retry,
     sock::{Common, Tcp, is},
 };
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
@@ -25,34 +25,44 @@ use tracer_common::{
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn state_change(ctx: BtfTracePointContext) -> i32 {
+    nest::first(nest::Hook::StateChange, || take(&ctx))
+}
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn state_change_nested(ctx: BtfTracePointContext) -> i32 {
+    nest::second(nest::Hook::StateChange, || take(&ctx))
+}
+
+#[inline(always)]
+fn take(ctx: &BtfTracePointContext) {
     let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
     if old == new {
-        return 0; // a second close(), `ss -K` of a listener
+        return; // a second close(), `ss -K` of a listener
     }
     if let Some(tcp) = Common(ctx.arg(0)).tcp()
         && wanted(tcp)
     {
         change(tcp, old, new);
     }
-    0
 }
 
 #[inline(always)]
 fn change(tcp: Tcp, old: u8, new: u8) {
     let now = emit::now();
     let kept = keep(tcp, old, new, now);
-    match needed(tcp, old, new, kept, now) {
-        Some(urgency) => emit::send::<StateChange>(Kind::StateChange, now, urgency, |record| {
-            // SAFETY: the record is reserved and ours.
-            unsafe {
-                emit::socket(tcp, kept, addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
-                addr_of_mut!((*record).old).write(old);
-                addr_of_mut!((*record).new).write(new);
-                addr_of_mut!((*record).reserved).write([0; 6]);
-            }
-        }),
-        None => count(Counter::Unneeded),
+    let Some(urgency) = needed(tcp, old, new, kept, now) else {
+        count(Counter::Unneeded);
+        return;
+    };
+    let Some(record) = emit::reserve::<StateChange>(Kind::StateChange, now) else { return };
+    // SAFETY: the record is reserved and ours.
+    unsafe {
+        emit::socket(tcp, kept, addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
+        addr_of_mut!((*record).old).write(old);
+        addr_of_mut!((*record).new).write(new);
+        addr_of_mut!((*record).reserved).write([0; 6]);
     }
+    emit::submit(record, now, urgency);
 }
 
 /// Brings the socket's past up to date.

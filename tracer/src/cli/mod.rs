@@ -6,11 +6,12 @@ pub mod watch;
 
 use crate::pattern::Lang;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use watch::{DemoArgs, WatchArgs};
 
 /// tells why a TCP connection failed
 #[derive(Debug, Parser)]
-#[command(name = "tcptrace", version, about, max_term_width = 100, propagate_version = true)]
+#[command(name = "tcptrace", version, about, max_term_width = 80, propagate_version = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -35,6 +36,18 @@ pub enum Command {
     /// A process of the demo
     #[command(name = "__actor", hide = true)]
     Actor,
+}
+
+impl Cli {
+    /// Reads arguments; the first is the program's name.
+    ///
+    /// # Errors
+    /// When they make no sense.
+    pub fn read(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        Self::try_parse_from(arguments)
+    }
 }
 
 /// What to explain.
@@ -86,5 +99,34 @@ pub fn language(asked: Option<LangArg>) -> Lang {
         Some(LangArg::Zh) => Lang::Zh,
         None if locale().starts_with("zh") => Lang::Zh,
         Some(LangArg::En) | None => Lang::En,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, Command, watch::Format};
+    use clap::CommandFactory;
+
+    #[test]
+    fn clap_accepts_the_definition() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_word_on_the_format_counts() {
+        for (arguments, json) in [
+            ("watch", false),
+            ("watch --json", true),
+            ("watch --format json", true),
+            ("watch --json --format json", true),
+            ("watch --json --format text", false),
+            ("watch --format text --json", true),
+        ] {
+            let line = std::iter::once("tcptrace").chain(arguments.split(' '));
+            let Command::Watch(watch) = Cli::read(line).expect(arguments).command else {
+                unreachable!("watch was written")
+            };
+            assert_eq!(watch.format() == Format::Json, json, "{arguments}");
+        }
     }
 }

@@ -1,36 +1,57 @@
 //! The flags of `watch` and `demo`.
 
 use super::value::{self, Namespace, Network, Ports, Threshold};
-use crate::finding::Severity;
+use crate::{finding::Severity, pattern};
 use clap::{ArgAction, Args, ValueEnum};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 const FILTERS: &str = "Filters";
 const OUTPUT: &str = "Output";
 const RUN: &str = "Run";
+const THRESHOLDS: &str = "Thresholds";
 
-const AFTER_HELP: &str = "\
+const NOTES: &str = "\
+Overhead:
+  BPF programs are attached to tracepoints of TCP. They run when a socket
+  changes its state, when a reset is sent or received, when a socket error is
+  reported, and at the end of each send and receive call on a socket. No
+  system-call tracepoint is attached in this version. With --json the stats
+  records tell what the tracer itself costs; --probe-stats adds each program.
+
 Examples:
-  sudo tcptrace watch --port 8080          what goes wrong at port 8080, either end
-  sudo tcptrace watch --json | jq .        one JSON object a line, for a log shipper
-  sudo tcptrace watch -- curl http://db/   what goes wrong for one command
-  sudo tcptrace watch --fail-on critical --duration 60s
+  sudo tcptrace watch
+      what goes wrong with any connection, until Ctrl-C
+  sudo tcptrace watch --port 8080 -v
+      the same at port 8080, at either end, with the story of each finding
+  sudo tcptrace watch --addr 10.0.0.0/8 --set close_wait_leak.after=5m
+      connections to one network, and leaks after five minutes only
+  sudo tcptrace watch --json | jq -r 'select(.type==\"finding\").message'
+      one JSON object a line, for a program
+  sudo tcptrace watch --fail-on warning -- curl -s http://127.0.0.1:8080/
+      a test that fails when a connection of this command does";
 
-Overhead: BPF programs at TCP's own tracepoints, none at system calls; what they
-cost is in tracer/docs/performance.md and, with --probe-stats, in the output.";
+/// What the help of `watch` ends with.
+fn after_help() -> String {
+    let settings = pattern::settings();
+    let lines = settings.map(|setting| {
+        let meaning = setting.meaning;
+        format!("  {}={}\n      {meaning}\n", setting.key, setting.default)
+    });
+    format!("Threshold keys, with what holds when nothing is set:\n{}\n{NOTES}", lines.collect::<String>())
+}
 
 /// What to watch, and how to tell it.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = after_help())]
 pub struct WatchArgs {
     /// Port of either end: N, N-M, or several with commas
-    #[arg(short, long, value_name = "PORTS", value_parser = value::ports, help_heading = FILTERS)]
+    #[arg(short, long, value_name = "PORTS", value_parser = value::ports, allow_hyphen_values = true, help_heading = FILTERS)]
     pub port: Option<Ports>,
     /// Local port
-    #[arg(short = 'L', long, value_name = "PORTS", value_parser = value::ports, help_heading = FILTERS)]
+    #[arg(short = 'L', long, value_name = "PORTS", value_parser = value::ports, allow_hyphen_values = true, help_heading = FILTERS)]
     pub local_port: Option<Ports>,
     /// Remote port
-    #[arg(short = 'D', long, value_name = "PORTS", value_parser = value::ports, help_heading = FILTERS)]
+    #[arg(short = 'D', long, value_name = "PORTS", value_parser = value::ports, allow_hyphen_values = true, help_heading = FILTERS)]
     pub remote_port: Option<Ports>,
     /// Address or network of either end; may be repeated
     #[arg(long, value_name = "CIDR", value_parser = value::network, help_heading = FILTERS)]
@@ -42,10 +63,10 @@ pub struct WatchArgs {
     #[arg(short = '6', help_heading = FILTERS)]
     pub ipv6: bool,
     /// Process that owns either end; may be repeated
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..), help_heading = FILTERS)]
+    #[arg(long, value_name = "PID", value_parser = value::pid, allow_hyphen_values = true, help_heading = FILTERS)]
     pub pid: Vec<u32>,
-    /// Name of the process that owns either end; may be repeated
-    #[arg(long, value_name = "NAME", help_heading = FILTERS)]
+    /// Name of the process that owns either end, its first 15 bytes; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = value::comm, help_heading = FILTERS)]
     pub comm: Vec<String>,
     /// Network namespace: a path, a pid, or an inode number; may be repeated
     #[arg(long, value_name = "PATH|NUMBER", value_parser = value::namespace, help_heading = FILTERS)]
@@ -67,10 +88,10 @@ pub struct WatchArgs {
     #[arg(long, help_heading = OUTPUT)]
     pub events: bool,
     /// Same as --format json
-    #[arg(long, conflicts_with = "format", help_heading = OUTPUT)]
+    #[arg(long, overrides_with_all = ["format", "json"], help_heading = OUTPUT)]
     pub json: bool,
     /// For people, or one JSON object a line
-    #[arg(long, value_enum, default_value_t = Format::Text, help_heading = OUTPUT)]
+    #[arg(long, value_enum, default_value_t = Format::Text, overrides_with_all = ["format", "json"], help_heading = OUTPUT)]
     pub format: Format,
     /// More: -v the story of each finding, -vv what the verifier says
     #[arg(short, long, action = ArgAction::Count, help_heading = OUTPUT)]
@@ -86,18 +107,18 @@ pub struct WatchArgs {
     pub probe_stats: bool,
 
     /// End after this time: 30s, 5m, 1.5h
-    #[arg(long, value_name = "TIME", value_parser = value::duration, help_heading = RUN)]
+    #[arg(long, value_name = "TIME", value_parser = value::positive_duration, allow_hyphen_values = true, help_heading = RUN)]
     pub duration: Option<Duration>,
     /// End after this many findings
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = RUN)]
+    #[arg(long, value_name = "N", value_parser = value::positive, allow_hyphen_values = true, help_heading = RUN)]
     pub max_findings: Option<u64>,
     /// Exit with 5 when a finding is as severe
     #[arg(long, value_name = "SEVERITY", value_parser = value::severity, help_heading = RUN)]
     pub fail_on: Option<Severity>,
-    /// Change a threshold (see `tcptrace explain ID`); may be repeated
-    #[arg(long, value_name = "ID.KEY=VALUE", value_parser = value::threshold, help_heading = RUN)]
+    /// Change a threshold of those below; may be repeated
+    #[arg(long, value_name = "ID.KEY=VALUE", value_parser = value::threshold, help_heading = THRESHOLDS)]
     pub set: Vec<Threshold>,
-    /// Attach no probes to system calls; no pattern of this version needs any
+    /// Attach no system-call probes; no pattern of this version needs any
     #[arg(long, help_heading = RUN)]
     pub no_syscalls: bool,
     /// Size of the ring between kernel and daemon

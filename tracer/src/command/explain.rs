@@ -3,7 +3,7 @@
 use crate::{
     cli::{ExplainArgs, exit::Exit, language},
     pattern::{CATALOGUE, Lang, Pattern, by_id},
-    terminal::wrap,
+    terminal::{columns, wrap},
 };
 use anyhow::{Context, Result};
 use std::io::Write;
@@ -39,7 +39,7 @@ const CHINESE: Headings = Headings {
 pub fn run(arguments: &ExplainArgs) -> Result<Exit> {
     let lang = language(arguments.lang);
     let text = match arguments.id {
-        Some(id) => page(by_id(id).context("the id was checked")?, lang),
+        Some(id) => page(by_id(id).context("the id was checked")?, lang, columns()),
         None => usage(lang),
     };
     std::io::stdout().write_all(text.as_bytes())?;
@@ -56,7 +56,7 @@ fn usage(lang: Lang) -> String {
     format!("{head}\n\n{}\n", ids.join("\n"))
 }
 
-fn page(pattern: &Pattern, lang: Lang) -> String {
+fn page(pattern: &Pattern, lang: Lang, columns: usize) -> String {
     let words = pattern.text.of(lang);
     let headings = match lang {
         Lang::En => ENGLISH,
@@ -65,15 +65,51 @@ fn page(pattern: &Pattern, lang: Lang) -> String {
     let sections =
         [(headings.seen, words.seen), (headings.means, words.means), (headings.advice, words.advice)];
     let mut parts = vec![format!("{} ({})\n{}", pattern.id, pattern.severity, pattern.title)];
-    parts.extend(sections.map(|(heading, text)| format!("{heading}\n{}", wrap(text, 2))));
+    parts.extend(sections.map(|(heading, text)| format!("{heading}\n{}", wrap(text, columns, "  "))));
     parts.push(format!("{}\n  {}", headings.confirm, words.confirm));
     let settings: Vec<String> = pattern
         .settings
         .iter()
-        .map(|setting| format!("  {}={}\n{}", setting.key, setting.default, wrap(setting.meaning, 4)))
+        .map(|setting| {
+            format!("  {}={}\n{}", setting.key, setting.default, wrap(setting.meaning, columns, "    "))
+        })
         .collect();
     if !settings.is_empty() {
         parts.push(format!("{}\n{}", headings.settings, settings.join("\n")));
     }
     parts.join("\n\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{page, usage};
+    use crate::pattern::{CATALOGUE, Lang};
+    use textwrap::core::display_width;
+
+    #[test]
+    fn every_page_fits_and_says_everything() {
+        for (pattern, lang) in CATALOGUE.iter().flat_map(|pattern| [(pattern, Lang::En), (pattern, Lang::Zh)])
+        {
+            let page = page(pattern, lang, 80);
+            let wide: Vec<&str> = page.lines().filter(|line| display_width(line) > 80).collect();
+            assert!(wide.is_empty(), "{}: {wide:#?}", pattern.id);
+            let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            let words = pattern.text.of(lang);
+            for part in [words.seen, words.means, words.advice, words.confirm] {
+                assert!(letters(&page).contains(&letters(part)), "{}: {part}", pattern.id);
+            }
+            for setting in pattern.settings {
+                assert!(page.contains(&format!("{}={}", setting.key, setting.default)), "{}", pattern.id);
+            }
+        }
+    }
+
+    #[test]
+    fn without_an_id_every_pattern_is_named() {
+        for lang in [Lang::En, Lang::Zh] {
+            let usage = usage(lang);
+            assert!(CATALOGUE.iter().all(|pattern| usage.contains(pattern.id)));
+            assert!(usage.lines().all(|line| display_width(line) <= 80), "{usage}");
+        }
+    }
 }

@@ -7,6 +7,8 @@ pub struct Hook {
     pub program: &'static str,
     /// Where it goes.
     pub point: Point,
+    /// Whether it fires in interrupts: a second program then takes what meets the first one running on its CPU.
+    pub nests: bool,
     /// What cannot be told without it, for a person.
     pub without: &'static str,
     /// Patterns that cannot be told at all without it.
@@ -20,6 +22,14 @@ pub enum Point {
     Tracepoint(&'static str),
     /// A BPF iterator, and the members its context must have at 8-byte steps.
     Iterator(&'static str, &'static [&'static str]),
+}
+
+impl Hook {
+    /// The names of its programs.
+    pub fn programs(&self) -> impl Iterator<Item = String> + use<> {
+        let second = self.nests.then(|| format!("{}_nested", self.program));
+        [self.program.to_owned()].into_iter().chain(second)
+    }
 }
 
 impl Point {
@@ -36,6 +46,7 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         program: "state_change",
         point: Point::Tracepoint("inet_sock_set_state"),
+        nests: true,
         without: "everything: no connection is seen",
         patterns: &[
             "accept_queue_reset",
@@ -49,42 +60,49 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         program: "reset_received",
         point: Point::Tracepoint("tcp_receive_reset"),
+        nests: true,
         without: "whether an error came with a RST",
         patterns: &["accept_queue_reset", "fin_wait2_write_reset", "connection_reset", "connection_refused"],
     },
     Hook {
         program: "reset_sent",
         point: Point::Tracepoint("tcp_send_reset"),
+        nests: true,
         without: "who sent a RST from this host, and why",
         patterns: &[],
     },
     Hook {
         program: "send_length",
         point: Point::Tracepoint("sock_send_length"),
+        nests: false,
         without: "errnos of send calls as they happen, and owners of accepted sockets",
         patterns: &[],
     },
     Hook {
         program: "receive_length",
         point: Point::Tracepoint("sock_recv_length"),
+        nests: false,
         without: "errnos of receive calls as they happen, end of file, and owners of accepted sockets",
         patterns: &[],
     },
     Hook {
         program: "error",
         point: Point::Tracepoint("inet_sk_error_report"),
+        nests: true,
         without: "the error events of --events",
         patterns: &[],
     },
     Hook {
         program: "sample",
         point: Point::Iterator("tcp", &["meta", "sk_common"]),
+        nests: false,
         without: "sockets older than the tracer",
         patterns: &[],
     },
     Hook {
         program: "holder",
         point: Point::Iterator("task_file", &["meta", "task", "fd", "file"]),
+        nests: false,
         without: "owners of sockets older than the tracer, and leaks: they are confirmed by their descriptors",
         patterns: &["close_wait_leak"],
     },

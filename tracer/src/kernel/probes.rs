@@ -11,9 +11,10 @@ use aya::{
     maps::{MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, Iter, ProgramError},
 };
+use nix::errno::Errno;
 use std::{
     fs::File,
-    io::{self, Read},
+    io::Read,
     os::fd::{AsFd, AsRawFd},
 };
 use tracer_common::{
@@ -128,27 +129,37 @@ impl Probes {
         Ok(records)
     }
 
-    /// Run time and number of runs of every program that is attached, in nanoseconds; zero unless statistics are
-    /// on ([`Self::enable_statistics`]).
+    /// Run time of every hook's programs together in nanoseconds, and the number of its events; zero unless
+    /// statistics are on ([`Self::enable_statistics`]).
     pub fn run_times(&self) -> Vec<(&'static str, u64, u64)> {
-        let programs = HOOKS.iter().filter_map(|hook| Some((hook.program, self.ebpf.program(hook.program)?)));
-        programs
-            .filter_map(|(name, program)| {
-                let info = program.info().ok()?;
-                Some((name, u64::try_from(info.run_time().as_nanos()).ok()?, info.run_count()))
-            })
-            .collect()
+        let run = |name: String| {
+            let info = self.ebpf.program(&name)?.info().ok()?;
+            Some((u64::try_from(info.run_time().as_nanos()).ok()?, info.run_count()))
+        };
+        let hooks = HOOKS.iter().filter_map(|hook| {
+            let runs: Vec<_> = hook.programs().map_while(run).collect();
+            let (_, events) = *runs.first()?;
+            Some((hook.program, runs.iter().map(|(ns, _)| ns).sum(), events))
+        });
+        hooks.collect()
     }
 
-    /// Runs that the kernel skipped because a program was running on that CPU already; such events are lost.
-    pub fn recursion_misses(&self) -> u64 {
+    /// Events lost because the kernel skips a program that is running on that CPU already, and the hook's second
+    /// one, if it has any, was running too.
+    ///
+    /// # Errors
+    /// When a counter cannot be read.
+    pub fn recursion_misses(&self) -> Result<u64> {
         let programs = HOOKS.iter().filter_map(|hook| self.ebpf.program(hook.program));
         let misses = programs.filter_map(|program| {
             let fd = program.fd().ok()?.as_fd().as_raw_fd();
             let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
             text.lines().find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse::<u64>().ok())
         });
-        misses.sum()
+        // Read first: an event is skipped before it is taken all the same.
+        let misses = misses.sum::<u64>();
+        let taken = self.counters.get(&(Counter::Nested as u32), 0).context("reading a counter")?;
+        Ok(misses.saturating_sub(taken.iter().map(|cell| cell[0]).sum()))
     }
 
     /// Turns on run time statistics of BPF programs for as long as the result lives; the host-wide sysctl is left
@@ -162,9 +173,12 @@ impl Probes {
 }
 
 fn start(ebpf: &mut Ebpf, hook: &Hook, types: &btf::Btf, btf: &Btf) -> Result<(), Refusal> {
+    hook.programs().try_for_each(|name| start_one(ebpf, hook, &name, types, btf))
+}
+
+fn start_one(ebpf: &mut Ebpf, hook: &Hook, name: &str, types: &btf::Btf, btf: &Btf) -> Result<(), Refusal> {
     let absent = |why: String| Refusal { why, rights: false, verifier: None };
-    let program =
-        ebpf.program_mut(hook.program).ok_or_else(|| absent("the program is not in the object".into()))?;
+    let program = ebpf.program_mut(name).ok_or_else(|| absent("the program is not in the object".into()))?;
     match hook.point {
         Point::Tracepoint(name) => {
             if types.tracepoint_args(name).is_none() {
@@ -197,7 +211,8 @@ fn refusal(error: &ProgramError) -> Refusal {
         ProgramError::SyscallError(error) => (Some(&error.io_error), None),
         _ => (None, None),
     };
-    let rights = io.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    // The verifier's own refusals are EACCES, which std calls permission denied too.
+    let rights = io.is_some_and(|error| error.raw_os_error() == Some(Errno::EPERM as i32));
     let why = match io {
         Some(_) if rights => "the kernel does not allow it to this process".to_owned(),
         Some(_) if verifier.is_some() => {

@@ -329,16 +329,16 @@ impl Live {
         Ok(())
     }
 
-    /// Tells the engine of events for which the kernel skipped a program because it was running on that CPU: on
-    /// which one and when exactly, nobody counts.
+    /// Tells the engine of events for which the kernel skipped both programs because they were running on that CPU:
+    /// on which one and when exactly, nobody counts.
     fn note_misses(&mut self) -> Result<()> {
         let (known, since, asked) = self.misses;
         if asked.elapsed() < MISSES_PERIOD {
             return Ok(());
         }
-        let (misses, now) = (self.probes.recursion_misses(), clock::now());
+        let (misses, now) = (self.probes.recursion_misses()?, clock::now());
         self.misses = (misses, now, Instant::now());
-        if misses == known {
+        if misses <= known {
             return Ok(());
         }
         let cell = Cell { count: misses - known, first_ns: since.0, last_ns: now.0 };

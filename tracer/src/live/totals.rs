@@ -19,7 +19,7 @@ pub struct Totals {
     pub malformed: u64,
     /// Healthy and failed connections, as far as they were seen to begin.
     pub engine: Load,
-    /// Runs of programs that the kernel skipped, because one was running on that CPU.
+    /// Events lost because the programs that take them were running on that CPU.
     pub recursion_misses: u64,
 }
 
@@ -33,7 +33,7 @@ impl Live {
             received: self.received,
             malformed: self.malformed,
             engine: self.engine.load(),
-            recursion_misses: self.probes.recursion_misses(),
+            recursion_misses: self.probes.recursion_misses()?,
             ..Totals::default()
         };
         for (counter, cells) in self.probes.counters()? {

@@ -2,13 +2,14 @@
 
 use crate::{
     finding::{Finding, Happening, Party, Severity, Step},
+    name::printable,
     record::{Endpoint, Stamp, event::EventRecord},
     terminal::wrap,
     time::{Spoken, Time},
 };
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
-use std::fmt::Write;
+use std::{cmp::Ordering, fmt::Write};
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +23,12 @@ pub enum Detail {
 }
 
 /// How findings are shown.
+#[derive(Clone, Debug)]
 pub struct Form {
     /// How much is said.
     pub detail: Detail,
+    /// Columns of a line; the first line of a finding is never broken.
+    pub columns: usize,
     /// Whether colours may be used.
     pub colours: bool,
     /// The zone of the times.
@@ -49,16 +53,16 @@ impl Form {
         if self.detail == Detail::Line {
             return text;
         }
-        let _ = writeln!(text, "{}", wrap(&finding.message, 2));
+        let _ = writeln!(text, "{}", self.wrap(&printable(finding.message.as_bytes()), "  "));
         if !finding.complete() {
-            let _ = writeln!(text, "{}", wrap(&format!("not certain: {}", doubts(finding)), 2));
+            let _ = writeln!(text, "{}", self.wrap(&doubts(finding), "  not certain: "));
         }
         if self.detail == Detail::Story {
             for step in &finding.timeline {
-                let _ = writeln!(text, "  {}", Self::step(step, finding.at));
+                let _ = writeln!(text, "  {}", told(step, finding.at));
             }
         }
-        let _ = writeln!(text, "{}", wrap(&format!("do: {}", finding.advice), 2));
+        let _ = writeln!(text, "{}", self.wrap(&finding.advice, "  do: "));
         text
     }
 
@@ -86,23 +90,32 @@ impl Form {
         text
     }
 
-    fn step(step: &Step, at: Time) -> String {
-        let (sign, distance) = if step.at > at { ('+', step.at.since(at)) } else { ('-', at.since(step.at)) };
-        let place = if step.local { "here " } else { "there" };
-        let what = match &step.what {
-            Happening::State { from, to, death: None } => format!("{} > {}", from.name(), to.name()),
-            Happening::State { from, to, death: Some(death) } => {
-                format!("{} > {} (dying: {})", from.name(), to.name(), death.name())
-            }
-            Happening::EofRead => "read the end of file".to_owned(),
-            Happening::ResetSent { reason: Some(reason) } => format!("RST sent ({reason})"),
-            Happening::ResetSent { reason: None } => "RST sent".to_owned(),
-            Happening::ResetReceived => "RST received".to_owned(),
-            Happening::CallFailed { call, errno } => format!("{call}: {errno}"),
-        };
-        let by = step.by.map_or(String::new(), |owner| format!("  {}[{}]", owner.comm, owner.pid));
-        format!("{:>10}  {place}  {what}{by}", format!("{sign}{}", Spoken(distance)))
+    fn wrap(&self, text: &str, first: &str) -> String {
+        wrap(text, self.columns, first)
     }
+}
+
+/// `     -3.2 s  there  ESTABLISHED > FIN_WAIT1 (dying: SIGKILL)  nginx[817]`
+fn told(step: &Step, at: Time) -> String {
+    let distance = match step.at.cmp(&at) {
+        Ordering::Less => format!("-{}", Spoken(at.since(step.at))),
+        Ordering::Equal => "0 s".to_owned(),
+        Ordering::Greater => format!("+{}", Spoken(step.at.since(at))),
+    };
+    let place = if step.local { "here " } else { "there" };
+    let what = match &step.what {
+        Happening::State { from, to, death: None } => format!("{} > {}", from.name(), to.name()),
+        Happening::State { from, to, death: Some(death) } => {
+            format!("{} > {} (dying: {})", from.name(), to.name(), death.name())
+        }
+        Happening::EofRead => "read the end of file".to_owned(),
+        Happening::ResetSent { reason: Some(reason) } => format!("RST sent ({reason})"),
+        Happening::ResetSent { reason: None } => "RST sent".to_owned(),
+        Happening::ResetReceived => "RST received".to_owned(),
+        Happening::CallFailed { call, errno } => format!("{call}: {errno}"),
+    };
+    let by = step.by.map_or(String::new(), |owner| format!("  {}[{}]", owner.comm, owner.pid));
+    format!("{distance:>10}  {place}  {what}{by}")
 }
 
 /// `curl[4242] -> 127.0.0.1:8080 nginx[817]`
@@ -142,66 +155,95 @@ fn style(severity: Severity) -> Style {
 #[cfg(test)]
 mod tests {
     use super::{Detail, Form};
-    use crate::{record::Stamp, scenario::play};
+    use crate::{
+        finding::Finding,
+        name::Comm,
+        record::{Stamp, sample},
+    };
     use jiff::tz::TimeZone;
 
-    fn shown(trace: &str, detail: Detail) -> String {
-        let stamp = Stamp { wall_minus_boot_ns: 0, host: "test".into() };
-        let form = Form { detail, colours: false, zone: TimeZone::UTC };
-        let findings = play(trace, |_| true).expect("a history");
-        findings.iter().map(|finding| form.finding(finding, &stamp)).collect()
+    fn form(detail: Detail) -> Form {
+        Form { detail, columns: 80, colours: false, zone: TimeZone::UTC }
     }
 
-    const STALE: &str = "
-        c = 127.0.0.1:40000 > 127.0.0.1:8080 out curl[4242]
-        s = swap c in nginx[817]
-        0ms    c CLOSE>SYN_SENT owned
-        0.1ms  c SYN_SENT>ESTABLISHED
-        0.1ms  s SYN_RECV>ESTABLISHED
-        10ms   s ESTABLISHED>FIN_WAIT1 owned
-        10.1ms c ESTABLISHED>CLOSE_WAIT
-        10.2ms s FIN_WAIT2>CLOSE dead
-        3210ms s remainder-reset reason=TCP_TIMEWAIT_SOCKET answers=PA:9
-        3210.01ms c reset-received unacked=9
-        3210.02ms c CLOSE_WAIT>CLOSE err=EPIPE unacked=9
-    ";
+    fn shown(finding: &Finding, form: &Form) -> String {
+        form.finding(finding, &Stamp { wall_minus_boot_ns: 50_691_123_000_000, ..sample::stamp() })
+    }
 
     #[test]
     fn both_processes_are_named_and_lines_fit() {
-        let text = shown(STALE, Detail::Message);
+        let mut finding = sample::finding();
+        finding.message =
+            "nginx closed first. curl kept its socket in CLOSE_WAIT for 3.2 s and then wrote 9 bytes; \
+                           the kernel answered RST. The next write fails with EPIPE and SIGPIPE."
+                .to_owned();
+        finding.advice =
+            "Treat EOF as the end; keep the client's idle timeout below the server's keep-alive timeout."
+                .to_owned();
         assert_eq!(
-            text,
+            shown(&finding, &form(Detail::Message)),
             "\
-00:00:04.210 warning  fin_wait2_write_reset  curl[4242] -> 127.0.0.1:8080 nginx[817]
+14:05:01.123 warning  fin_wait2_write_reset  curl[4242] -> 127.0.0.1:8080 nginx[817]
   nginx closed first. curl kept its socket in CLOSE_WAIT for 3.2 s and then
   wrote 9 bytes; the kernel answered RST. The next write fails with EPIPE and
   SIGPIPE.
-  do: Treat end of file as the end of the connection. Keep the client's idle
-  timeout below the server's keep-alive timeout, and repeat idempotent requests
-  on a new connection.
+  do: Treat EOF as the end; keep the client's idle timeout below the server's
+      keep-alive timeout.
 "
+        );
+        assert_eq!(
+            shown(&finding, &form(Detail::Line)),
+            "14:05:01.123 warning  fin_wait2_write_reset  curl[4242] -> 127.0.0.1:8080 nginx[817]\n"
         );
     }
 
     #[test]
     fn the_story_is_told_when_asked() {
-        let text = shown(STALE, Detail::Story);
-        assert!(text.contains("-3.2 s  there  ESTABLISHED > FIN_WAIT1  nginx[817]"), "{text}");
-        assert!(text.contains("RST sent (TCP_TIMEWAIT_SOCKET)"), "{text}");
-        assert_eq!(shown(STALE, Detail::Line).lines().count(), 1);
+        let text = shown(&sample::finding(), &form(Detail::Story));
+        let steps: Vec<&str> = text.lines().skip(3).take(5).collect();
+        assert_eq!(
+            steps,
+            [
+                "      -3.2 s  there  ESTABLISHED > FIN_WAIT1 (dying: SIGKILL)  nginx[817]",
+                "       -2 µs  here   read the end of file  curl[4242]",
+                "       -1 µs  there  RST sent (TCP_TIMEWAIT_SOCKET)",
+                "         0 s  here   RST received",
+                "         0 s  here   send: EPIPE  curl[4242]",
+            ]
+        );
     }
 
     #[test]
-    fn an_unknown_peer_and_ipv6() {
-        let text = shown(
-            "
-            c = [::1]:40000 > [::1]:8080 out a\x1bb[7]
-            0ms c CLOSE>SYN_SENT owned
-            1ms c reset-received
-            1ms c SYN_SENT>CLOSE err=ECONNREFUSED
-            ",
-            Detail::Line,
+    fn what_is_unknown_is_a_question_mark_and_ipv6_has_brackets() {
+        let text = shown(&sample::bare(), &form(Detail::Line));
+        assert_eq!(text, "14:05:01.123 warning  fin_wait2_write_reset  ? -> [::1]:80\n");
+    }
+
+    #[test]
+    fn a_name_cannot_reach_the_terminal_and_a_storm_is_counted() {
+        let mut finding = sample::finding();
+        finding.local.owner.as_mut().expect("curl").comm = Comm::from("a\x1b]0;b\x07\nc");
+        finding.count = 12;
+        finding.message = "evil\x1b]0;title\x07\nname ".repeat(20);
+        finding.missing = vec!["ring_full"];
+        let narrow = Form { columns: 60, ..form(Detail::Message) };
+        let text = shown(&finding, &narrow);
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        let first = text.lines().next().expect("a line");
+        assert!(
+            first.contains(r" a\x1b]0;b\x07\nc[4242] -> ") && first.ends_with("nginx[817] (×12)"),
+            "{first}"
         );
-        assert_eq!(text, "00:00:01.001 warning  connection_refused     a\\x1bb[7] -> [::1]:8080\n");
+        assert!(text.contains("\n  not certain: records were lost meanwhile"), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.chars().count() <= 60), "{text}");
+    }
+
+    #[test]
+    fn only_the_severity_and_the_id_have_colours() {
+        let finding = sample::finding();
+        let coloured = shown(&finding, &Form { colours: true, ..form(Detail::Message) });
+        assert!(coloured.contains("\x1b[33mwarning"), "{coloured:?}");
+        let plain = shown(&finding, &form(Detail::Message));
+        assert_eq!(coloured.replace("\x1b[33m", "").replace("\x1b[0m", ""), plain);
     }
 }

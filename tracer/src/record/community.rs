@@ -31,10 +31,18 @@ mod tests {
     use super::id;
 
     #[test]
-    fn it_is_the_one_of_the_specification() {
-        let (one, other) = ("128.232.110.120:34855", "66.35.250.204:80");
-        let (one, other) = (one.parse().expect("an address"), other.parse().expect("an address"));
-        assert_eq!(id(one, other), "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
-        assert_eq!(id(other, one), id(one, other));
+    fn the_vectors_of_the_specification_hold() {
+        for (one, other, expected) in [
+            ("128.232.110.120:34855", "66.35.250.204:80", "1:LQU9qZlK+B5F3KDmev6m5PMibrg="),
+            (
+                "[2001:470:e5bf:dead:4957:2174:e82c:4887]:63943",
+                "[2607:f8b0:400c:c03::1a]:25",
+                "1:/qFaeAR+gFe1KYjMzVDsMv+wgU4=",
+            ),
+        ] {
+            let (one, other) = (one.parse().expect("an address"), other.parse().expect("an address"));
+            assert_eq!(id(one, other), expected);
+            assert_eq!(id(other, one), expected);
+        }
     }
 }

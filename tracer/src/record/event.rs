@@ -1,6 +1,11 @@
 //! The `event` record.
 
-use super::{Actor, Common, Endpoint, Stamp, finding::family};
+use super::{
+    Actor, Common, Endpoint, Stamp,
+    finding::family,
+    fit::{LONGEST_LINE, Shrink},
+    states,
+};
 use crate::event::{Event, Origin, Snapshot, What};
 use hashbrown::HashMap;
 use schemars::JsonSchema;
@@ -14,12 +19,15 @@ pub struct EventRecord {
     #[serde(flatten)]
     pub common: Common,
     /// `state`, `reset_sent`, `reset_received`, `error`, `send_failed` or `receive_failed`.
+    #[schemars(extend("enum" = ["state", "reset_sent", "reset_received", "error", "send_failed", "receive_failed"]))]
     pub event: &'static str,
     /// The state before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = states()))]
     pub old_state: Option<&'static str>,
     /// The state after.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = states()))]
     pub new_state: Option<&'static str>,
     /// The kernel's reason for a RST.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +47,7 @@ pub struct EventRecord {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct EventConnection {
     /// `ipv4` or `ipv6`; mapped is IPv4.
+    #[schemars(extend("enum" = ["ipv4", "ipv6"]))]
     pub family: &'static str,
     /// This end.
     pub local: Endpoint,
@@ -118,5 +127,14 @@ fn connection(tuple: &Tuple, cookie: Option<u64>) -> EventConnection {
         remote: tuple.remote_address().into(),
         netns: Some(tuple.netns).filter(|netns| *netns != 0),
         cookie: cookie.filter(|cookie| *cookie != 0),
+    }
+}
+
+impl Shrink for EventRecord {
+    const LONGEST: usize = LONGEST_LINE;
+
+    fn strings(&mut self) -> Vec<&mut String> {
+        let comm = self.process.as_mut().map(|process| &mut process.comm);
+        [Some(&mut self.common.host), self.reason.as_mut(), comm].into_iter().flatten().collect()
     }
 }

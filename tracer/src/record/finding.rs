@@ -1,14 +1,22 @@
 //! The `finding` record.
 
-use super::{Actor, Common, Endpoint, Stamp, community};
+use super::{
+    Common, Endpoint, Stamp, community,
+    fit::{LONGEST_LINE, Shrink, line},
+    states,
+    story::StepRecord,
+};
 use crate::{
     enrich::ProcessFacts,
     event::Source,
-    finding::{Death, Direction, ErrnoSource, Fact, Finding, Happening, Party, Severity, Step},
-    time::{Time, nanoseconds},
+    finding::{Direction, ErrnoSource, Fact, Finding, Party, Severity},
+    name::printable,
+    time::nanoseconds,
 };
+use anyhow::Result;
+use bytes::Bytes;
 use hashbrown::HashMap;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -34,6 +42,7 @@ pub struct FindingRecord {
     /// How bad it is.
     pub severity: Severity,
     /// How sure it is, 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
     /// The pattern's title.
     pub title: &'static str,
@@ -59,7 +68,7 @@ pub struct FindingRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset: Option<ResetRecord>,
     /// What bears on it; units are in the names.
-    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    #[schemars(schema_with = "facts")]
     pub facts: BTreeMap<&'static str, Fact>,
     /// The story from both ends, oldest first.
     pub timeline: Vec<StepRecord>,
@@ -80,6 +89,7 @@ pub struct FindingRecord {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ConnectionRecord {
     /// `ipv4` or `ipv6`; mapped is IPv4.
+    #[schemars(extend("enum" = ["ipv4", "ipv6"]))]
     pub family: &'static str,
     /// This end.
     pub local: Endpoint,
@@ -90,6 +100,7 @@ pub struct ConnectionRecord {
     pub direction: Option<Direction>,
     /// The state when the trouble began.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = states()))]
     pub state: Option<&'static str>,
     /// Inode number of the network namespace; absent when unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,8 +108,9 @@ pub struct ConnectionRecord {
     /// The socket's cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cookie: Option<u64>,
-    /// The connection's hash that other tools compute as well.
-    pub community_id: String,
+    /// The connection's hash that other tools compute as well; absent while a port is not chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub community_id: Option<String>,
     /// Age in nanoseconds; absent when its birth was not seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_ns: Option<u64>,
@@ -129,6 +141,7 @@ pub struct ProcessRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerRecord>,
     /// How it is known to own the socket.
+    #[schemars(extend("enum" = ["scan", "accept", "connect", "listen", "io", "close"]))]
     pub source: &'static str,
 }
 
@@ -156,45 +169,15 @@ pub struct PeerRecord {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ResetRecord {
     /// `sent` or `received`, by the end the finding is about.
+    #[schemars(extend("enum" = ["sent", "received"]))]
     pub direction: &'static str,
     /// The kernel's reason, when its sender is on this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// `kernel` or `inferred`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["kernel", "inferred"]))]
     pub reason_source: Option<&'static str>,
-}
-
-/// One step of the story.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct StepRecord {
-    /// Nanoseconds from the finding's time; negative is before.
-    pub at_ns: i64,
-    /// `local` or `remote`: at which end.
-    pub end: &'static str,
-    /// What happened: `state`, `eof_read`, `reset_sent`, `reset_received`, `call_failed`.
-    pub what: &'static str,
-    /// The state before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<&'static str>,
-    /// The state after.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<&'static str>,
-    /// The kernel's reason for a RST.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The call that failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub call: Option<&'static str>,
-    /// With which errno.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub errno: Option<String>,
-    /// The process that did it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Actor>,
-    /// How that process was ending meanwhile: `SIGKILL`, `exit 0`; absent when it was not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dying: Option<String>,
 }
 
 impl FindingRecord {
@@ -209,7 +192,7 @@ impl FindingRecord {
             severity: finding.severity,
             confidence: finding.confidence,
             title: finding.title,
-            message: finding.message.clone(),
+            message: printable(finding.message.as_bytes()),
             advice: finding.advice.clone(),
             errno: finding.errno.map(|(errno, _)| errno.name()),
             errno_source: finding.errno.map(|(_, source)| source),
@@ -227,8 +210,8 @@ impl FindingRecord {
                     .as_ref()
                     .map(|_| if reset.inferred { "inferred" } else { "kernel" }),
             }),
-            facts: finding.facts.iter().cloned().collect(),
-            timeline: finding.timeline.iter().map(|step| self::step(step, finding.at)).collect(),
+            facts: finding.facts.iter().map(fact).collect(),
+            timeline: finding.timeline.iter().map(|step| StepRecord::new(step, finding.at)).collect(),
             timeline_cut: None,
             count: finding.count,
             first_time: stamp.wall(finding.first),
@@ -236,6 +219,74 @@ impl FindingRecord {
             missing: finding.missing.clone(),
         }
     }
+
+    /// The finding as a line of at most [`LONGEST_LINE`] bytes: the middle of the timeline goes first, then the
+    /// ends of long texts.
+    ///
+    /// # Errors
+    /// When it has no JSON form, which is a mistake in its type.
+    pub fn line(&self) -> Result<Bytes> {
+        line(self)
+    }
+}
+
+impl Shrink for FindingRecord {
+    const LONGEST: usize = LONGEST_LINE;
+
+    fn length(&self) -> usize {
+        self.timeline.len()
+    }
+
+    /// The beginning and the end of a story tell most.
+    fn cut(&mut self, keep: usize) {
+        let cut = self.timeline.len() - keep;
+        let first = keep.div_ceil(2);
+        self.timeline.drain(first..first + cut);
+        self.timeline_cut = Some(cut);
+    }
+
+    fn strings(&mut self) -> Vec<&mut String> {
+        let mut strings = vec![&mut self.message, &mut self.advice, &mut self.common.host];
+        let processes = [self.process.as_mut(), self.peer.as_mut().and_then(|peer| peer.process.as_mut())];
+        for process in processes.into_iter().flatten() {
+            let container = process.container.as_mut().map(|container| &mut container.id);
+            let more = [process.exe.as_mut(), process.cgroup.as_mut(), container];
+            strings.push(&mut process.comm);
+            strings.extend(more.into_iter().flatten());
+        }
+        strings.extend(self.reset.as_mut().and_then(|reset| reset.reason.as_mut()));
+        strings.extend(self.timeline.iter_mut().filter_map(|step| step.reason.as_mut()));
+        strings.extend(self.facts.values_mut().filter_map(|fact| match fact {
+            Fact::Text(text) => Some(text),
+            Fact::Count(_) | Fact::Flag(_) => None,
+        }));
+        strings
+    }
+
+    fn trim(&mut self, entries: usize) {
+        self.follows.drain(..self.follows.len().saturating_sub(entries));
+        self.also.truncate(entries);
+        self.missing.truncate(entries);
+        while self.facts.len() > entries {
+            self.facts.pop_last();
+        }
+    }
+}
+
+/// A fact, with what a terminal would obey escaped.
+fn fact((name, fact): &(&'static str, Fact)) -> (&'static str, Fact) {
+    match fact {
+        Fact::Text(text) => (*name, Fact::Text(printable(text.as_bytes()))),
+        plain => (*name, plain.clone()),
+    }
+}
+
+fn facts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "propertyNames": { "pattern": "^[a-z][a-z0-9_]*$" },
+        "additionalProperties": { "type": ["integer", "string", "boolean"] },
+    })
 }
 
 /// The family of a connection.
@@ -253,7 +304,7 @@ fn connection(party: &Party) -> ConnectionRecord {
         state: party.state.map(tracer_common::State::name),
         netns: Some(party.tuple.netns).filter(|netns| *netns != 0),
         cookie: party.cookie.map(|cookie| cookie.0),
-        community_id: community::id(local, remote),
+        community_id: (local.port() != 0 && remote.port() != 0).then(|| community::id(local, remote)),
         age_ns: party.age.map(nanoseconds),
         preexisting: party.preexisting,
     }
@@ -286,33 +337,4 @@ fn source(source: Source) -> &'static str {
         Source::Io => "io",
         Source::Close => "close",
     }
-}
-
-fn step(step: &Step, at: Time) -> StepRecord {
-    let at_ns = i64::try_from(i128::from(step.at.0) - i128::from(at.0)).unwrap_or(i64::MIN);
-    let mut record = StepRecord {
-        at_ns,
-        end: if step.local { "local" } else { "remote" },
-        what: "",
-        from: None,
-        to: None,
-        reason: None,
-        call: None,
-        errno: None,
-        by: step.by.map(|owner| Actor::new(owner.pid, owner.comm)),
-        dying: None,
-    };
-    match &step.what {
-        Happening::State { from, to, death } => {
-            (record.what, record.from, record.to) = ("state", Some(from.name()), Some(to.name()));
-            record.dying = death.map(Death::name);
-        }
-        Happening::EofRead => record.what = "eof_read",
-        Happening::ResetSent { reason } => (record.what, record.reason) = ("reset_sent", reason.clone()),
-        Happening::ResetReceived => record.what = "reset_received",
-        Happening::CallFailed { call, errno } => {
-            (record.what, record.call, record.errno) = ("call_failed", Some(*call), Some(errno.name()));
-        }
-    }
-    record
 }

@@ -1,6 +1,9 @@
 //! The records about the run itself: `start`, `stats`, `stop`.
 
-use super::Common;
+use super::{
+    Common,
+    fit::{LONGEST_SUMMARY, Shrink},
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -38,6 +41,7 @@ pub struct Probe {
     pub point: &'static str,
     /// `tracepoint`, `iterator`, or absent when it is not attached.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["tracepoint", "iterator"]))]
     pub attached: Option<&'static str>,
     /// Why it is not attached.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +64,9 @@ pub struct Counts {
     pub lost: BTreeMap<&'static str, u64>,
     /// Each loss by CPU, with its first and last time.
     pub losses: Vec<LossRecord>,
+    /// How many losses were left out to keep the line short; their numbers are in `lost` all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub losses_cut: Option<usize>,
     /// Events left out on purpose in the kernel, by reason.
     pub suppressed: BTreeMap<&'static str, u64>,
     /// Records that could not be understood.
@@ -125,8 +132,62 @@ pub struct Stop {
     #[serde(flatten)]
     pub common: Common,
     /// Why: `signal`, `duration`, `max_findings`, `command` or `output_closed`.
+    #[schemars(extend("enum" = ["signal", "duration", "max_findings", "command", "output_closed"]))]
     pub why: &'static str,
     /// The counts.
     #[serde(flatten)]
     pub counts: Counts,
+}
+
+impl Counts {
+    fn cut(&mut self, keep: usize) {
+        self.losses_cut = Some(self.losses.len() - keep);
+        self.losses.truncate(keep);
+    }
+}
+
+impl Shrink for Start {
+    const LONGEST: usize = LONGEST_SUMMARY;
+
+    fn strings(&mut self) -> Vec<&mut String> {
+        let reasons = self.probes.iter_mut().filter_map(|probe| probe.why_not.as_mut());
+        reasons.chain([&mut self.common.host, &mut self.kernel]).chain(&mut self.filters).collect()
+    }
+
+    fn trim(&mut self, entries: usize) {
+        self.filters.truncate(entries);
+        self.filters.push("…".to_owned());
+    }
+}
+
+impl Shrink for Stats {
+    const LONGEST: usize = LONGEST_SUMMARY;
+
+    fn length(&self) -> usize {
+        self.counts.losses.len()
+    }
+
+    fn cut(&mut self, keep: usize) {
+        self.counts.cut(keep);
+    }
+
+    fn strings(&mut self) -> Vec<&mut String> {
+        vec![&mut self.common.host]
+    }
+}
+
+impl Shrink for Stop {
+    const LONGEST: usize = LONGEST_SUMMARY;
+
+    fn length(&self) -> usize {
+        self.counts.losses.len()
+    }
+
+    fn cut(&mut self, keep: usize) {
+        self.counts.cut(keep);
+    }
+
+    fn strings(&mut self) -> Vec<&mut String> {
+        vec![&mut self.common.host]
+    }
 }

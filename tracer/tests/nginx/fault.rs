@@ -174,8 +174,8 @@ impl Planter {
     fn late_write(&mut self, remote: SocketAddr, namespace: &Namespace) -> Result<Fault> {
         let (fd, local) = self.connected(remote)?;
         self.send(fd)?;
-        // Read behind the FIN, a reply of over 536 bytes is acknowledged at once and the FIN with it; else a timer
-        // does it after 40 ms, in an interrupt, where the kernel may skip a program that it interrupts.
+        // The FIN is acknowledged when the reply is read with it. Otherwise a timer does that, 40 ms later and in an
+        // interrupt; where that interrupts a program in the kernel, the same program does not run again.
         self.wait(fd, Events::EPOLLRDHUP)?;
         let reply = self.client.recv(fd, REPLY)?;
         ensure!(reply >= BODY, "nginx replied {reply} bytes");

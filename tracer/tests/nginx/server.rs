@@ -200,10 +200,10 @@ fn configure(folder: &Folder, hosts: &[IpAddr]) -> Result<String> {
     }
     let body = "n".repeat(BODY);
     writeln!(text, "  server {{\n{}    return 200 {body};\n  }}", listen(HTTP, ""))?;
-    // nginx would read on after its FIN, for what it has not parsed.
-    let closing = format!("lingering_close off;\n    access_log {root}/access.log service;");
-    // Long enough for an acknowledgement when it is read, see the late write.
-    let reply = format!("error_page 400 /bad;\n    location = /bad {{ return 400 {body}; }}");
+    fs::write(folder.file("bad"), &body).context("writing the reply to bad requests")?;
+    // Else nginx reads on after its FIN, for what it has not parsed. The FIN travels with the reply, see `late_write`.
+    let closing = "lingering_close off;\n    sendfile on;\n    tcp_nopush on;";
+    let reply = format!("root {root};\n    error_page 400 /bad;\n    access_log {root}/access.log service;");
     writeln!(text, "  server {{\n{}    {closing}\n    {reply}\n  }}", listen(BAD, ""))?;
     writeln!(text, "  server {{\n{}  }}\n}}", listen(HTTP2, " http2"))?;
     Ok(text)

@@ -1,7 +1,7 @@
 //! Compares what was told with what was planted.
 
 use super::{
-    fault::{Fault, Party},
+    fault::{Fault, Kind, Party},
     server::Testimony,
 };
 use serde_json::Value;
@@ -175,7 +175,8 @@ fn differences(record: &Value, fault: &Fault, witness: &Testimony, namespace: u3
                 (pid(process) == Some(*own) && process["comm"] == **comm, format!("{comm}[{own}]"))
             }
             Party::Worker => {
-                let pids = witness.served.get(&client).map_or(&witness.workers[..], std::slice::from_ref);
+                let served = witness.served.get(&client).filter(|_| fault.kind == Kind::LateWrite);
+                let pids = served.map_or(&witness.workers[..], std::slice::from_ref);
                 let known = pid(process).is_some_and(|pid| pids.contains(&pid));
                 (known && process["comm"] == "nginx", format!("nginx{pids:?}"))
             }

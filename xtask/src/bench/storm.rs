@@ -1,14 +1,11 @@
-//! A storm of short connections over loopback: connect, one request, one reply, close, as fast as the threads go.
+//! A storm of short connections over loopback: connect, one request, one reply, close, as fast as it goes.
 
 use super::machine;
 use anyhow::{Context as _, Result, ensure};
 use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        mpsc::{self, Sender},
-    },
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -16,11 +13,13 @@ use std::{
 const REQUEST: [u8; 64] = [b'q'; 64];
 const REPLY: [u8; 256] = [b'a'; 256];
 
-/// Pairs of a client and a server thread: with fewer than two, two CPUs wait for each other half of the time, and
-/// the figure is mostly the price of waking up.
+/// Threads, one for each of the two CPUs of the goal. Each plays both ends of its connections in turn.
+///
+/// With a thread for each end a connection costs up to half as much again, depending on which CPU the scheduler
+/// wakes the other end on: that would hide what is measured. This way nobody is ever woken.
 const LANES: u32 = 2;
 
-/// The most connections of one storm. Each lane has one port, and so about 28,000 connections that can exist; those
+/// The most connections of one storm. Each thread has one port, and so about 28,000 connections that can exist; those
 /// in TIME_WAIT are used again after a second. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c#L110-L177>
 pub(crate) const MOST: u32 = 24_000;
 
@@ -52,8 +51,8 @@ impl Family {
 
 /// The listeners of many storms.
 ///
-/// They are kept from storm to storm: the connections in TIME_WAIT then stay below what the ports allow, far from
-/// the host's `tcp_max_tw_buckets`, and each storm finds as many of them as the one before.
+/// They are kept from storm to storm: there are then never more connections in TIME_WAIT than their ports allow, and
+/// each storm finds as many as the one before.
 pub(crate) struct Storm {
     listeners: Vec<Arc<TcpListener>>,
 }
@@ -82,13 +81,18 @@ impl Storm {
         let begin = Instant::now();
         for listener in &self.listeners {
             let address = listener.local_addr().context("asking for the port")?;
-            let listener = Arc::clone(listener);
-            spawn(done.clone(), move || (0..each).try_for_each(|number| serve(&listener, number)));
-            spawn(done.clone(), move || (0..each).try_for_each(|number| ask(address, number)));
+            let (listener, done) = (Arc::clone(listener), done.clone());
+            thread::spawn(move || {
+                let cpu = (0..each)
+                    .try_for_each(|number| connection(&listener, address, number))
+                    .and_then(|()| machine::cpu_of_thread());
+                // Nobody listens any more when the other thread has failed.
+                let _ = done.send(cpu);
+            });
         }
-        // A thread that waits for one that failed would wait for ever: the first failure ends the run.
+        drop(done);
         let mut cpu = Duration::ZERO;
-        for _ in 0..2 * LANES {
+        for _ in 0..LANES {
             let left = DEADLINE.saturating_sub(begin.elapsed());
             cpu += ends.recv_timeout(left).context("the storm stands still")??;
         }
@@ -96,44 +100,24 @@ impl Storm {
     }
 }
 
-/// Does something in a thread of its own, and tells the CPU time that took.
-fn spawn(done: Sender<Result<Duration>>, what: impl FnOnce() -> Result<()> + Send + 'static) {
-    thread::spawn(move || {
-        let cpu = what().and_then(|()| machine::cpu_of_thread());
-        // Nobody listens any more when another thread has failed.
-        let _ = done.send(cpu);
-    });
-}
-
-/// The server closes first on every other connection, so that both orders of closing are in the mix.
-fn server_closes_first(number: u32) -> bool {
-    number.is_multiple_of(2)
-}
-
-fn serve(listener: &TcpListener, number: u32) -> Result<()> {
-    let (mut stream, _) = listener.accept().context("accepting")?;
-    let mut request = [0; REQUEST.len()];
-    stream.read_exact(&mut request).context("reading a request")?;
-    stream.write_all(&REPLY).context("writing a reply")?;
-    if !server_closes_first(number) {
-        ensure!(stream.read(&mut request).context("reading the end")? == 0, "the client said more");
-    }
-    Ok(())
-}
-
-fn ask(address: SocketAddr, number: u32) -> Result<()> {
-    let mut stream = match TcpStream::connect(address) {
+/// One connection: each end sends, each end reads all of it; the server closes first on every other one, so that
+/// both orders of closing are in the mix.
+fn connection(listener: &TcpListener, address: SocketAddr, number: u32) -> Result<()> {
+    let mut client = match TcpStream::connect(address) {
         Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
             return Err(error).context("no port is free: the last storm's wait in TIME_WAIT; ask for fewer");
         }
         made => made.context("connecting")?,
     };
-    stream.write_all(&REQUEST).context("writing a request")?;
-    let mut reply = [0; REPLY.len()];
-    stream.read_exact(&mut reply).context("reading a reply")?;
-    if server_closes_first(number) {
-        ensure!(stream.read(&mut reply).context("reading the end")? == 0, "the server said more");
-    }
+    let (mut server, _) = listener.accept().context("accepting")?;
+    let mut buffer = [0; REPLY.len()];
+    client.write_all(&REQUEST).context("writing a request")?;
+    server.read_exact(&mut buffer[..REQUEST.len()]).context("reading a request")?;
+    server.write_all(&REPLY).context("writing a reply")?;
+    client.read_exact(&mut buffer).context("reading a reply")?;
+    let (first, mut second) = if number.is_multiple_of(2) { (server, client) } else { (client, server) };
+    drop(first);
+    ensure!(second.read(&mut buffer).context("reading the end")? == 0, "the other end said more");
     Ok(())
 }
 

@@ -44,7 +44,11 @@ impl fmt::Display for Row {
             return write!(to, "| {figure} | {unit} | | | | {goal} |");
         };
         let digits = digits(median);
-        write!(to, "| {figure} | {unit} | {median:.digits$} | {least:.digits$}–{most:.digits$} | ")?;
+        write!(to, "| {figure} | {unit} | {median:.digits$} | ")?;
+        if values.len() > 1 {
+            write!(to, "{least:.digits$}–{most:.digits$} ")?;
+        }
+        write!(to, "| ")?;
         if let (Some(spread), Some((low, high))) = (series::spread(ratios), series::interval(ratios)) {
             let Spread { median, least, most } = spread;
             write!(to, "**{median:.3}** ({low:.3}–{high:.3}; {least:.2}–{most:.2}) ")?;

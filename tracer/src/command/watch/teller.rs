@@ -50,7 +50,12 @@ impl Teller {
             (false, 0) => Detail::Message,
             (false, _) => Detail::Story,
         };
-        let form = Form { detail, colours: terminal::colours(arguments.no_color), zone: TimeZone::system() };
+        let form = Form {
+            detail,
+            columns: terminal::columns(),
+            colours: terminal::colours(arguments.no_color),
+            zone: TimeZone::system(),
+        };
         Ok(Self {
             output: Output::start(),
             json: json(arguments),
@@ -128,6 +133,7 @@ impl Teller {
                     self.finding(&finding)?;
                 }
             }
+            Told::Event(event) if !self.filter.wants_event(&event) => {}
             Told::Event(event) if self.json => {
                 let seq = self.output.next_seq();
                 if let Some(record) = EventRecord::new(&event, seq, &self.stamp, &self.reasons) {
@@ -178,7 +184,7 @@ impl Teller {
         if self.json {
             let seq = self.output.next_seq();
             let common = self.stamp.common("stop", seq, clock::now());
-            self.output.send(record::line(&Stop { common, why, counts })?);
+            self.output.send_last(record::line(&Stop { common, why, counts })?);
         } else if !self.quiet {
             let lost: u64 = counts.lost.values().sum();
             let more = if lost > 0 { "; findings marked `not certain` may lack what was lost" } else { "" };
@@ -228,6 +234,7 @@ impl Teller {
                     last_time: self.stamp.wall(crate::time::Time(cell.last_ns)),
                 })
                 .collect(),
+            losses_cut: None,
             suppressed: pick(Counter::is_suppressed),
             malformed: totals.malformed,
             findings: load.findings.clone(),
