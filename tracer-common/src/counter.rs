@@ -27,7 +27,6 @@ macro_rules! counters {
 }
 
 counters! {
-    Seen "seen" "Events that reached a hook and concern a TCP socket.";
     Delivered "delivered" "Records handed to the ring.";
     RingFull "ring_full" "Records lost because the ring was full.";
     NoStorage "no_storage" "Sockets whose past could not be kept: the kernel had no memory for it.";

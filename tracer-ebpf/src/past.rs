@@ -3,7 +3,7 @@
 use crate::{
     counter::count_loss,
     kernel::setting,
-    sock::Tcp,
+    sock::{Common, Tcp},
     task::{self, Current},
 };
 use aya_ebpf::{
@@ -38,7 +38,13 @@ const NOTHING: Past = Past {
 /// The socket's past, NULL when nothing is kept.
 #[inline(always)]
 pub(crate) fn get(tcp: Tcp) -> *mut Past {
-    look_up(tcp, 0)
+    look_up(tcp.common(), 0)
+}
+
+/// The past of a socket of any kind; only those of TCP have one.
+#[inline(always)]
+pub(crate) fn get_any(sk: Common) -> *mut Past {
+    look_up(sk, 0)
 }
 
 /// The socket's past, begun now when there is none; NULL when the kernel has no memory, which is counted.
@@ -47,7 +53,7 @@ pub(crate) fn get(tcp: Tcp) -> *mut Past {
 /// the change of state is told. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_minisocks.c#L290-L395>
 #[inline(always)]
 pub(crate) fn get_or_begin(tcp: Tcp, now: u64) -> *mut Past {
-    let past = look_up(tcp, BPF_SK_STORAGE_GET_F_CREATE.into());
+    let past = look_up(tcp.common(), BPF_SK_STORAGE_GET_F_CREATE.into());
     if past.is_null() {
         count_loss(Counter::NoStorage, now);
     }
@@ -56,10 +62,10 @@ pub(crate) fn get_or_begin(tcp: Tcp, now: u64) -> *mut Past {
 }
 
 #[inline(always)]
-fn look_up(tcp: Tcp, flags: u64) -> *mut Past {
+fn look_up(sk: Common, flags: u64) -> *mut Past {
     let map = ptr::addr_of!(PAST).cast_mut().cast();
-    // SAFETY: the map is live, the socket a full one; the new value is all zero.
-    unsafe { bpf_sk_storage_get(map, tcp.as_ptr().cast_mut().cast(), ptr::null_mut(), flags) }.cast()
+    // SAFETY: the map is live; the helper answers NULL for what is no full socket; the new value is all zero.
+    unsafe { bpf_sk_storage_get(map, sk.0.cast_mut().cast(), ptr::null_mut(), flags) }.cast()
 }
 
 /// Copies a past into a record; NULL becomes "nothing known".

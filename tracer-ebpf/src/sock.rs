@@ -41,9 +41,25 @@ impl Common {
         load(self.0, offset!(state))
     }
 
+    /// The pending error of a full socket.
+    #[inline(always)]
+    pub(crate) fn err(self) -> i32 {
+        load(self.0, offset!(err))
+    }
+
+    /// Whether a full socket's peer has sent its FIN.
+    #[inline(always)]
+    pub(crate) fn done(self) -> bool {
+        has(load(self.0, offset!(flags)), number!(sock_done))
+    }
+
     /// The cookie, generated when it has none.
     #[inline(always)]
     pub(crate) fn cookie(self) -> u64 {
+        let known = self.known_cookie();
+        if known != 0 {
+            return known; // the helper costs more than the load
+        }
         // SAFETY: takes any pointer to sock_common.
         unsafe { bpf_get_socket_cookie(self.0.cast_mut().cast()) }
     }
@@ -91,16 +107,10 @@ impl Tcp {
         Common(self.0)
     }
 
-    /// The pointer for helpers that take a socket.
-    #[inline(always)]
-    pub(crate) fn as_ptr(self) -> *const u8 {
-        self.0
-    }
-
     /// The pending error.
     #[inline(always)]
     pub(crate) fn err(self) -> i32 {
-        load(self.0, offset!(err))
+        self.common().err()
     }
 
     /// Whether the current task owns the socket lock, and so acts on this socket.
@@ -118,7 +128,7 @@ impl Tcp {
     /// Whether the peer's FIN has arrived.
     #[inline(always)]
     pub(crate) fn done(self) -> bool {
-        has(load(self.0, offset!(flags)), number!(sock_done))
+        self.common().done()
     }
 
     /// The local port in host order; 0 when none is chosen.

@@ -1,7 +1,10 @@
 //! What `sock_send_length` and `sock_recv_length` share.
 
 use super::wanted;
-use crate::{past, sock::Tcp};
+use crate::{
+    past,
+    sock::{Common, Tcp},
+};
 use tracer_common::record::socket::{OWNER_IO, Past};
 
 /// Errnos of the generic user-space interface that say "not now": no failure.
@@ -21,8 +24,8 @@ pub(crate) fn failed(result: i32) -> bool {
 
 /// Learns the socket's owner from its caller; the socket's past, NULL when nothing is kept.
 #[inline(always)]
-pub(crate) fn learn_owner(tcp: Tcp) -> *mut Past {
-    let past = past::get(tcp);
+pub(crate) fn learn_owner(sk: Common) -> *mut Past {
+    let past = past::get_any(sk);
     if !past.is_null() {
         past::note_owner(past, OWNER_IO);
     }

@@ -11,20 +11,26 @@ pub(crate) mod send_length;
 pub(crate) mod state_change;
 
 use crate::{counter::count, filter, kernel::setting, sock::Tcp};
+use core::mem::MaybeUninit;
 use tracer_common::{counter::Counter, record::socket::Tuple};
 
-/// Counts an event of a TCP socket, and tells whether the filters want it.
+/// Whether the filters want an event of this socket; counted if not.
 #[inline(always)]
 pub(crate) fn wanted(tcp: Tcp) -> bool {
-    count(Counter::Seen);
-    if setting!(filtered) == 0 {
-        return true;
-    }
-    let mut tuple = Tuple::default();
-    tcp.tuple(&raw mut tuple);
-    let wanted = filter::wants(&raw const tuple);
+    let wanted = passes(tcp);
     if !wanted {
         count(Counter::Filtered);
     }
     wanted
+}
+
+/// Whether the filters let this socket pass.
+#[inline(always)]
+pub(crate) fn passes(tcp: Tcp) -> bool {
+    if setting!(filtered) == 0 {
+        return true;
+    }
+    let mut tuple = MaybeUninit::<Tuple>::uninit();
+    tcp.tuple(tuple.as_mut_ptr());
+    filter::wants(tuple.as_ptr())
 }

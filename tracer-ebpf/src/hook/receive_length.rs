@@ -10,17 +10,19 @@ use tracer_common::record::{Kind, receive_length::ReceiveLength};
 
 #[btf_tracepoint(function = "sock_recv_length")]
 pub(crate) fn receive_length(ctx: BtfTracePointContext) -> i32 {
-    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return 0 };
-    let past = learn_owner(tcp);
+    let sk = Common(ctx.arg(0));
+    let past = learn_owner(sk);
     let (result, flags) = (ctx.arg::<u32>(1) as i32, ctx.arg::<u32>(2) as i32);
-    if result == 0 && !past.is_null() && tcp.done() {
+    if result == 0 && !past.is_null() && sk.done() {
         // SAFETY: a live value, checked above.
         unsafe {
             if (*past).eof_read_ns == 0 {
                 (*past).eof_read_ns = emit::now();
             }
         }
-    } else if failed(result) {
+    } else if failed(result)
+        && let Some(tcp) = sk.tcp()
+    {
         send_failure!(tcp, past, result, flags, ReceiveLength, Kind::ReceiveLength);
     }
     0

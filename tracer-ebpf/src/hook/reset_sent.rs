@@ -59,7 +59,6 @@ pub(crate) fn reset_sent_nested(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn take(ctx: &BtfTracePointContext) {
-    count(Counter::Seen);
     let sk = Common(ctx.arg(0));
     let skb: *const u8 = ctx.arg(1);
     let reason =

@@ -43,7 +43,7 @@ pub(crate) fn sample(ctx: *mut Context) -> i32 {
         return 0;
     }
     let Some(tcp) = sk.tcp() else { return 0 };
-    if !hook::wanted(tcp) {
+    if !hook::passes(tcp) {
         return 0;
     }
     let now = emit::now();

@@ -10,10 +10,12 @@ use tracer_common::record::{Kind, send_length::SendLength};
 
 #[btf_tracepoint(function = "sock_send_length")]
 pub(crate) fn send_length(ctx: BtfTracePointContext) -> i32 {
-    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return 0 };
-    let past = learn_owner(tcp);
+    let sk = Common(ctx.arg(0));
+    let past = learn_owner(sk);
     let (result, flags) = (ctx.arg::<u32>(1) as i32, ctx.arg::<u32>(2) as i32);
-    if failed(result) {
+    if failed(result)
+        && let Some(tcp) = sk.tcp()
+    {
         send_failure!(tcp, past, result, flags, SendLength, Kind::SendLength);
     }
     0

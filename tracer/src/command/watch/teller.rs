@@ -207,6 +207,10 @@ impl Teller {
         };
         let mut lost = pick(Counter::is_loss);
         lost.insert("recursion", totals.recursion_misses);
+        let suppressed = pick(Counter::is_suppressed);
+        let delivered = totals.kernel.get(Counter::Delivered.name()).copied().unwrap_or(0);
+        // Without memory for a socket's past its events are told all the same.
+        let unsent = [Counter::RingFull, Counter::Recursion].map(|counter| lost[counter.name()]);
         let size = |number: usize| number as u64;
         let load = &totals.engine;
         let usage = getrusage(UsageWho::RUSAGE_SELF).context("asking for CPU time")?;
@@ -219,8 +223,8 @@ impl Teller {
             times.map(|(name, ns, runs)| (name, ProbeTime { runs, ns })).collect()
         };
         Ok(Counts {
-            seen: totals.kernel.get(Counter::Seen.name()).copied().unwrap_or(0),
-            delivered: totals.kernel.get(Counter::Delivered.name()).copied().unwrap_or(0),
+            seen: delivered + unsent.iter().sum::<u64>() + suppressed.values().sum::<u64>(),
+            delivered,
             received: totals.received,
             lost,
             losses: totals
@@ -235,7 +239,7 @@ impl Teller {
                 })
                 .collect(),
             losses_cut: None,
-            suppressed: pick(Counter::is_suppressed),
+            suppressed,
             malformed: totals.malformed,
             findings: load.findings.clone(),
             tables: [
