@@ -117,6 +117,29 @@ fn a_command_is_watched_and_its_status_is_ours() {
 }
 
 #[test]
+fn the_kernel_programs_speak_at_the_third_v_only() {
+    if skipped("the_kernel_programs_speak_at_the_third_v_only") {
+        return;
+    }
+    let said = |flags: &[&str]| {
+        let mut command = tcptrace(&["watch"]);
+        command.args(flags).args([
+            "--",
+            "bash",
+            "-c",
+            "exec 2>/dev/null; (exec 3<>/dev/tcp/127.0.0.1/1); exit 0",
+        ]);
+        let output = command.stdin(Stdio::null()).output().expect("the program runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let loud = said(&["-vvv"]);
+    assert!(loud.contains("state change of socket") && loud.contains(": told"), "{loud}");
+    assert!(!loud.contains('\u{1b}'), "colour into a pipe: {loud}");
+    let quiet = said(&["-vv"]);
+    assert!(!quiet.contains("state change of socket"), "{quiet}");
+}
+
+#[test]
 fn the_ready_file_is_checked_first_and_appears_whole() {
     if skipped("the_ready_file_is_checked_first_and_appears_whole") {
         return;

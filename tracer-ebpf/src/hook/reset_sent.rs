@@ -17,6 +17,7 @@ use aya_ebpf::{
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
+use aya_log_ebpf::debug;
 use core::ptr::{self, addr_of_mut};
 use tracer_common::{
     State::TimeWait,
@@ -75,7 +76,7 @@ fn take(ctx: &BtfTracePointContext) {
         packet::read(skb, &raw mut segment);
     }
     if wants(&origin, &segment) {
-        tell(&origin, &segment, !skb.is_null(), reason);
+        tell(ctx, &origin, &segment, !skb.is_null(), reason);
     }
 }
 
@@ -99,11 +100,12 @@ fn wants(origin: &Origin, segment: &Segment) -> bool {
 }
 
 #[inline(always)]
-fn tell(origin: &Origin, segment: &Segment, passive: bool, reason: i32) {
+fn tell(ctx: &BtfTracePointContext, origin: &Origin, segment: &Segment, passive: bool, reason: i32) {
     let now = emit::now();
     let urgency = match origin {
         Origin::Nothing if flooded(now) => {
             count(Counter::ResetFlood);
+            debug!(ctx, "reset sent without a socket: one of a flood");
             return;
         }
         Origin::Nothing => Urgency::Batch,

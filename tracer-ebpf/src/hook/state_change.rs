@@ -12,6 +12,7 @@ use crate::{
     sock::{Common, Tcp, is},
 };
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_log_ebpf::debug;
 use core::ptr::addr_of_mut;
 use tracer_common::{
     State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, Listen, SynRecv, SynSent},
@@ -41,12 +42,16 @@ fn take(ctx: &BtfTracePointContext) {
     }
     if setting!(every_event) == 0 && passes_by(Common(ctx.arg(0)), old, new) {
         count(Counter::Unneeded);
+        debug!(ctx, "state change of socket {}: passes by", Common(ctx.arg(0)).known_cookie());
         return;
     }
-    if let Some(tcp) = Common(ctx.arg(0)).tcp()
-        && wanted(tcp)
-    {
-        change(tcp, old, new);
+    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return };
+    if !wanted(tcp) {
+        debug!(ctx, "state change of socket {}: filtered", tcp.common().known_cookie());
+    } else if change(tcp, old, new) {
+        debug!(ctx, "state change of socket {}: told", tcp.common().known_cookie());
+    } else {
+        debug!(ctx, "state change of socket {}: kept", tcp.common().known_cookie());
     }
 }
 
@@ -61,15 +66,16 @@ fn passes_by(sk: Common, old: u8, new: u8) -> bool {
     orderly && is(new, Close) && sk.err() == 0
 }
 
+/// Keeps what is needed of a change; whether it is told.
 #[inline(always)]
-fn change(tcp: Tcp, old: u8, new: u8) {
+fn change(tcp: Tcp, old: u8, new: u8) -> bool {
     let now = emit::now();
     let kept = keep(tcp, old, new, now);
     let Some(urgency) = needed(tcp, old, new, kept, now) else {
         count(Counter::Unneeded);
-        return;
+        return false;
     };
-    let Some(record) = emit::reserve::<StateChange>(Kind::StateChange, now) else { return };
+    let Some(record) = emit::reserve::<StateChange>(Kind::StateChange, now) else { return false };
     // SAFETY: the record is reserved and ours.
     unsafe {
         emit::socket(tcp, kept, addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
@@ -78,6 +84,7 @@ fn change(tcp: Tcp, old: u8, new: u8) {
         addr_of_mut!((*record).reserved).write([0; 6]);
     }
     emit::submit(record, now, urgency);
+    true
 }
 
 /// Brings the socket's past up to date.

@@ -93,7 +93,8 @@ pub struct WatchArgs {
     /// For people, or one JSON object a line
     #[arg(long, value_enum, default_value_t = Format::Text, overrides_with_all = ["format", "json"], help_heading = OUTPUT)]
     pub format: Format,
-    /// More: -v the story of each finding, -vv what the verifier says
+    /// More: -v the story of each finding, -vv what the verifier says,
+    /// -vvv what the kernel programs do
     #[arg(short, long, action = ArgAction::Count, help_heading = OUTPUT)]
     pub verbose: u8,
     /// One line a finding

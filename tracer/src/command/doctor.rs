@@ -94,7 +94,7 @@ fn examine() -> Result<Report> {
         }
         Ok((btf, vocabulary)) => {
             report.absent_members.clone_from(&vocabulary.absent);
-            let probes = Probes::attach(&Settings::NONE, &vocabulary, &btf, RING)?;
+            let probes = Probes::attach(&Settings::NONE, &vocabulary, &btf, RING, false)?;
             report.probes = probe_records(&probes);
             for status in &probes.statuses {
                 if let Err(refusal) = &status.outcome {

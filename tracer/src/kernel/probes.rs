@@ -11,6 +11,8 @@ use aya::{
     maps::{MapData, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, Iter, ProgramError},
 };
+use aya_log::{EbpfLogger, Level};
+use log::Log;
 use nix::errno::Errno;
 use std::{
     fs::File,
@@ -51,12 +53,14 @@ pub struct Probes {
     ebpf: Ebpf,
     ring: Option<RingBuf<MapData>>,
     counters: PerCpuArray<MapData, [u64; 3]>,
+    log: Option<EbpfLogger<&'static dyn Log>>,
     /// Each hook of [`HOOKS`], in its order.
     pub statuses: Vec<Status>,
 }
 
 impl Probes {
-    /// Loads and attaches everything that this kernel and these rights allow.
+    /// Loads and attaches everything that this kernel and these rights allow; `log` for lines of the programs
+    /// themselves.
     ///
     /// # Errors
     /// When nothing could be loaded at all. A hook that could not be attached is a [`Status`], not an error.
@@ -65,22 +69,28 @@ impl Probes {
         vocabulary: &Vocabulary,
         types: &btf::Btf,
         ring_bytes: u32,
+        log: bool,
     ) -> Result<Self> {
         let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
+        // At 0 the verifier removes every line, and what it costs.
+        let log_level = if log { Level::Debug as u8 } else { 0 };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global("OFFSETS", vocabulary.offsets.as_bytes(), true)
             .override_global("NUMBERS", vocabulary.numbers.as_bytes(), true)
             .override_global("SETTINGS", settings.as_bytes(), true)
+            .override_global(aya_log::LEVEL, &log_level, true)
             .map_max_entries("EVENTS", ring_bytes)
             .load(OBJECT)
             .context("creating the maps of the BPF programs")?;
         let ring = RingBuf::try_from(ebpf.take_map("EVENTS").context("the ring is missing")?)?;
         let counters = PerCpuArray::try_from(ebpf.take_map("COUNTERS").context("the counters are missing")?)?;
+        let log = log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
+        let log = log.context("reading the log of the BPF programs")?;
         let statuses = HOOKS.iter().map(|hook| Status { hook, outcome: start(&mut ebpf, hook, types, &btf) });
         let statuses = statuses.collect();
-        Ok(Self { ebpf, ring: Some(ring), counters, statuses })
+        Ok(Self { ebpf, ring: Some(ring), counters, log, statuses })
     }
 
     /// The ring; it can be taken once.
@@ -89,6 +99,13 @@ impl Probes {
     /// The second time.
     pub fn take_ring(&mut self) -> RingBuf<MapData> {
         self.ring.take().expect("the ring is taken once, by the loop that reads it")
+    }
+
+    /// Passes what the programs have logged to this program's own log.
+    pub fn flush_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
     }
 
     /// Every counter of every CPU.

@@ -159,6 +159,7 @@ impl Live {
     /// When the ring, a counter or the recording fails.
     pub fn step(&mut self) -> Result<Vec<Told>> {
         let drained = self.drain()?;
+        self.probes.flush_log();
         if drained > 0 {
             self.busy_until = Some(Instant::now() + BUSY_FOR);
         }

@@ -27,14 +27,23 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use child::Child;
 use ready::ReadyFile;
-use std::{fs::File, io::BufWriter, time::Duration};
+use std::{
+    fs::File,
+    io::{BufWriter, IsTerminal as _},
+    time::Duration,
+};
 use teller::Teller;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep_until},
 };
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 /// How often `stats` are told.
 const STATS_PERIOD: Duration = Duration::from_secs(10);
@@ -53,7 +62,7 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     let filter = Filter::new(arguments, namespaces);
     let statistics = arguments.probe_stats.then(Probes::enable_statistics).transpose()?;
     let settings = filter.for_kernel(arguments.events);
-    let probes = Probes::attach(&settings, &vocabulary, &types, arguments.ring_size)?;
+    let probes = Probes::attach(&settings, &vocabulary, &types, arguments.ring_size, arguments.verbose >= 3)?;
     complain(arguments, &probes)?;
     let hz = TickRate::of_jiffies().context("asking how long a tick of the kernel is")?.hz();
     let host = Host {
@@ -80,19 +89,20 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     exit
 }
 
-/// Sends this program's own log to standard error: warnings, and more with every `-v` beyond the second.
+/// Sends this program's own log to standard error: warnings, and more with `-vv` and `-vvv`.
 fn log(arguments: &WatchArgs) {
-    let level = match arguments.verbose {
-        0..=1 => LevelFilter::WARN,
-        2 => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
+    let levels = match arguments.verbose {
+        0..=1 => Targets::new().with_default(LevelFilter::WARN),
+        2 => Targets::new().with_default(LevelFilter::INFO),
+        // What the loader does to each instruction is nobody's business here.
+        _ => Targets::new().with_default(LevelFilter::DEBUG).with_target("aya_obj", LevelFilter::INFO),
     };
-    // Fails only when a log is set up already, which then is as good.
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .without_time()
-        .try_init();
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time();
+    // Fails only when a log is set up already, which then is as good.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(levels)).try_init();
 }
 
 /// Inode numbers of the namespaces that were named.
