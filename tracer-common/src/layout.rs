@@ -55,6 +55,8 @@ layout! {
     sport: "Local port, network order; kept after inet_put_port().", "inet_sock" "inet_sport";
     retransmits: "Unanswered retransmissions.", "inet_connection_sock" "icsk_retransmits";
     probes_out: "Unanswered probes.", "inet_connection_sock" "icsk_probes_out";
+    user_timeout: "`TCP_USER_TIMEOUT` in milliseconds.", "inet_connection_sock" "icsk_user_timeout";
+    rcv_tstamp: "When the peer last acknowledged, in jiffies.", "tcp_sock" "rcv_tstamp";
     rcv_nxt: "Next expected.", "tcp_sock" "rcv_nxt";
     copied_seq: "Next to be read.", "tcp_sock" "copied_seq";
     snd_nxt: "Next to be sent.", "tcp_sock" "snd_nxt";

@@ -4,7 +4,7 @@ use crate::{
     kernel::{load, number, offset},
     task,
 };
-use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skc_to_tcp_sock};
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock};
 use core::ptr::addr_of_mut;
 use tracer_common::{
     State,
@@ -177,6 +177,7 @@ impl Tcp {
             total_retrans <- total_retrans,
             srtt <- srtt,
             linger2 <- linger2,
+            user_timeout <- user_timeout,
             uid <- uid,
             state <- state,
             shutdown <- shutdown,
@@ -188,9 +189,19 @@ impl Tcp {
         // SAFETY: as above.
         unsafe {
             addr_of_mut!((*to).fin_timeout).write(load(net, offset!(net_fin_timeout)));
+            addr_of_mut!((*to).silence).write(if self.err() == 0 { 0 } else { self.silence() });
             addr_of_mut!((*to).exit_code).write(task.exit_code());
             addr_of_mut!((*to).flags).write(self.flags(task));
         }
+    }
+
+    /// Jiffies since the peer acknowledged anything.
+    #[inline(always)]
+    fn silence(self) -> u32 {
+        // SAFETY: has no arguments.
+        let now = unsafe { bpf_jiffies64() } as u32;
+        let last: u32 = load(self.0, offset!(rcv_tstamp));
+        if last == 0 { 0 } else { now.wrapping_sub(last) }
     }
 
     #[inline(always)]
@@ -243,6 +254,8 @@ const NONE: Socket = Socket {
     srtt: 0,
     linger2: 0,
     fin_timeout: 0,
+    user_timeout: 0,
+    silence: 0,
     exit_code: 0,
     uid: 0,
     flags: 0,

@@ -18,9 +18,11 @@ macro_rules! errnos {
 }
 
 errnos! {
+    ECONNABORTED "Software caused connection abort.";
     ECONNREFUSED "Connection refused.";
     ECONNRESET "Connection reset by peer.";
     EPIPE "Broken pipe.";
+    ETIMEDOUT "Connection timed out.";
 }
 
 impl Errno {

@@ -1,6 +1,7 @@
 //! What the engine is told: decoded records.
 
-use crate::{errno::Errno, name::Comm, time::Time};
+use crate::{errno::Errno, finding::Death, name::Comm, time::Time};
+use std::time::Duration;
 use tracer_common::{
     State,
     counter::{Cell, Counter},
@@ -191,6 +192,18 @@ impl Snapshot {
     pub fn unread(&self) -> u32 {
         let unread = self.socket.rcv_nxt.wrapping_sub(self.socket.copied_seq);
         unread.saturating_sub(u32::from(self.fin_received()))
+    }
+
+    /// How the process that closed it died: of a signal, or with a status other than 0.
+    pub fn death(&self) -> Option<Death> {
+        let died = self.past.flags & socket::CLOSED_BY_EXIT != 0 && self.past.exit_code != 0;
+        died.then(|| Death::of(self.past.exit_code))
+    }
+
+    /// Since when the peer has acknowledged nothing; none when that is not known.
+    pub fn silence(&self, hz: u32) -> Option<Duration> {
+        let known = hz != 0 && self.socket.silence != 0;
+        known.then(|| Duration::from_millis(u64::from(self.socket.silence) * 1_000 / u64::from(hz)))
     }
 
     /// The process that owns it, as far as is known without a look.

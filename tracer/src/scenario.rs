@@ -16,8 +16,9 @@
 //! | `found STATE`, `found gone`, `found unknown` | a look for this one socket is answered |
 //!
 //! and, without an end, `holders-done [began=MS]` and `lost COUNT`. Details: `err=ERRNO unacked=N unread=N received=N
-//! shutdown=N retransmits=N fin_timeout=SECONDS` and the marks `owned queued dead done linger0 mptcp fastopen
-//! preexisting`.
+//! shutdown=N retransmits=N probes=N window=N unsent=N user_timeout=MS silent=MS soft=ERRNO fin_timeout=SECONDS
+//! exit=SIGNAL exit=STATUS by=NAME[PID]` and the marks `owned queued dead done linger0 keepalive mptcp fastopen
+//! preexisting`. A size holds until it is said again.
 
 use crate::{
     engine::{Capacity, Engine},
@@ -49,6 +50,8 @@ const REASONS: &[&str] = &[
     "TCP_TIMEWAIT_SOCKET",
     "TCP_ABORT_ON_CLOSE",
     "TCP_STATE",
+    "TCP_FLAGS",
+    "TCP_KEEPALIVE_TIMEOUT",
 ];
 
 /// The host of every scenario.
@@ -153,12 +156,25 @@ impl End {
             "received" => socket.bytes_received = number()?.into(),
             "shutdown" => socket.shutdown = u8::try_from(number()?)?,
             "retransmits" => socket.retransmits = u8::try_from(number()?)?,
+            "probes" => socket.probes = u8::try_from(number()?)?,
+            "window" => socket.snd_wnd = number()?,
+            "unsent" => socket.write_seq = socket.snd_nxt.wrapping_add(number()?),
+            "user_timeout" => socket.user_timeout = number()?,
+            "silent" => socket.silence = number()? * host().hz / 1_000,
+            "soft" => socket.err_soft = Errno::by_name(value).context("no such errno")?.number(),
+            "exit" => {
+                socket.flags |= socket::EXITING;
+                self.snapshot.past.flags |= socket::CLOSED_BY_EXIT;
+                self.snapshot.past.exit_code = exit_code(value)?;
+                self.snapshot.past.source = socket::OWNER_CLOSE;
+            }
             "fin_timeout" => socket.fin_timeout = number()? * host().hz,
             "owned" => socket.flags |= socket::OWNED,
             "queued" => socket.flags |= socket::NO_SOCKET,
             "dead" => socket.flags |= socket::DEAD,
             "done" => socket.flags |= socket::DONE,
             "linger0" => socket.flags |= socket::LINGER | socket::LINGER_ZERO,
+            "keepalive" => socket.flags |= socket::KEEPALIVE,
             "mptcp" => socket.flags |= socket::MPTCP,
             "fastopen" => socket.flags |= socket::FAST_OPEN,
             "preexisting" => self.snapshot.past.flags |= socket::PREEXISTING,
@@ -216,11 +232,13 @@ fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Event> {
     let mut reason = None;
     let mut answered = None;
     let mut fd = 0;
+    let mut by = None;
     for word in words_of {
         match word.split_once('=') {
             Some(("reason", name)) => reason = REASONS.iter().position(|other| *other == name),
             Some(("answers", segment)) => answered = Some(parse_segment(segment, end.snapshot.tuple())?),
             Some(("fd", number)) => fd = number.parse()?,
+            Some(("by", process)) => by = Some(parse_process(process)?),
             None if argument.is_none()
                 && (word.contains('[')
                     || word.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit())
@@ -233,7 +251,7 @@ fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Event> {
     }
     let reason = reason.map(i32::try_from).transpose()?;
     let argument = || argument.context("an argument is missing");
-    let owner = end.owner.unwrap_or_default();
+    let owner = by.or(end.owner).unwrap_or_default();
     let mut task = Task { pid: owner.0, tid: owner.0, comm: owner.1 };
     let what = match what {
         "reset-received" => What::ResetReceived { end: end.snapshot },
@@ -283,6 +301,14 @@ fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Event> {
         end.snapshot.socket.err = 0;
     }
     Ok(Event { at, cpu: 0, task, what })
+}
+
+/// `SIGKILL` or a status, as `exit_code` has it.
+fn exit_code(word: &str) -> Result<i32> {
+    match word.parse::<i32>() {
+        Ok(status) => Ok(status << 8),
+        Err(_) => Ok(word.parse::<nix::sys::signal::Signal>().context("no such signal")? as i32),
+    }
 }
 
 fn presence(word: &str) -> Result<Presence> {

@@ -134,6 +134,10 @@ pub struct Socket {
     pub linger2: i32,
     /// The namespace's `tcp_fin_timeout` in jiffies.
     pub fin_timeout: u32,
+    /// `TCP_USER_TIMEOUT` in milliseconds; 0 for none.
+    pub user_timeout: u32,
+    /// Jiffies since the peer acknowledged anything; read where an error is pending, else 0.
+    pub silence: u32,
     /// The running task's `exit_code` where [`EXITING`] is set.
     pub exit_code: i32,
     /// User id the socket belongs to, as the initial user namespace counts.

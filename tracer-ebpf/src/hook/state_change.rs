@@ -10,6 +10,7 @@ use crate::{
     kernel::setting,
     nest, past, retry,
     sock::{Common, Tcp, is},
+    task::Current,
 };
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
@@ -157,6 +158,8 @@ fn needed(tcp: Tcp, old: u8, new: u8, kept: *mut Past, now: u64) -> Option<Urgen
         || is(new, Listen)
         || (is(old, Listen) && is(new, Close))
         || (is(old, FinWait2) && is(new, Close) && tcp.dead() && !tcp.done())
+        || (is(old, SynSent) && is(new, Close) && tcp.owned())
+        || ((is(new, FinWait1) || is(new, LastAck)) && tcp.owned() && Current::get().exit_code() != 0)
         || (is(old, SynSent) && is(new, Established) && retry::succeeded(tcp, kept, now));
     needed.then_some(Urgency::Batch)
 }

@@ -21,6 +21,8 @@ pub(super) struct CaseId {
 pub(super) enum CaseKind {
     Failed,
     ResetSent,
+    Abandoned,
+    Died,
     /// The pattern, by its place in the catalogue.
     Stay(usize),
     /// Likewise.
@@ -74,7 +76,7 @@ impl Cases {
 
     /// The open cases of one end.
     pub(super) fn of(&self, subject: Cookie, stays: usize) -> Vec<CaseId> {
-        let kinds = [CaseKind::Failed, CaseKind::ResetSent].into_iter();
+        let kinds = [CaseKind::Failed, CaseKind::ResetSent, CaseKind::Abandoned, CaseKind::Died].into_iter();
         let timed = (0..stays).flat_map(|index| [CaseKind::Stay(index), CaseKind::Parked(index)]);
         kinds
             .chain(timed)

@@ -46,7 +46,7 @@ pub(super) fn finding(
         reset: reset(view),
         facts: found.facts.clone(),
         timeline: story::timeline(view),
-        count: 1,
+        count: found.count,
         first: at,
         missing: missing(view, &local, losses),
         local,
@@ -121,7 +121,10 @@ fn missing(view: &View<'_>, local: &Party, losses: &Losses) -> Vec<&'static str>
     let since = match *view.occasion {
         Occasion::Stayed { .. } => view.end.and_then(|end| end.since).unwrap_or(at),
         Occasion::Parked { .. } => view.parked.map_or(at, |orphan| orphan.at),
-        Occasion::Failed { .. } | Occasion::ResetSent { .. } => at,
+        Occasion::Failed { .. }
+        | Occasion::ResetSent { .. }
+        | Occasion::Abandoned { .. }
+        | Occasion::Died { .. } => at,
     };
     let mut missing = losses.within(since - LOOK_BACK, view.now);
     if local.preexisting {

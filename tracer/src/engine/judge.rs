@@ -148,19 +148,27 @@ impl Engine {
         last: bool,
         index: usize,
     ) -> View<'a> {
-        let end = self.ends.get(id.subject);
         let parked = self.orphans.get(id.subject);
+        // What befalls a remainder is told of the remainder, also while what it was is remembered.
+        let of_remainder = parked.is_some() && matches!(id.kind, CaseKind::ResetSent | CaseKind::Parked(_));
+        let end = self.ends.get(id.subject).filter(|_| !of_remainder);
         let tuple = end.map(super::super::pattern::End::tuple).or(parked.map(|orphan| orphan.tuple));
         let snapshot = end.map(|end| &end.snapshot).or(parked.map(|orphan| &orphan.last));
+        let peer_parked = tuple.and_then(|tuple| self.orphans.peer(tuple));
         View {
             now,
             occasion: &case.occasion,
             end,
             parked,
-            peer: snapshot.and_then(|snapshot| self.ends.peer(snapshot)),
-            peer_parked: tuple.and_then(|tuple| self.orphans.peer(tuple)),
+            peer: snapshot.and_then(|snapshot| self.ends.peer(snapshot)).filter(|_| peer_parked.is_none()),
+            peer_parked,
             loose: tuple.and_then(|tuple| self.loose.get(tuple)),
-            listener: end.filter(|end| end.snapshot.queued()).and_then(|end| self.listeners.of(end.tuple())),
+            listener: end.filter(|end| end.snapshot.queued()).and_then(|end| {
+                let open = self.listeners.of(end.tuple());
+                // A connection that its listener reset cannot be another's, whoever listens there now.
+                let closed = || self.listeners.closed(end.tuple());
+                if end.reset_sent.is_some() { closed().or(open) } else { open }
+            }),
             alike: 1 + end.map_or(0, |end| {
                 let key = storm_key(index, end.owner(), end.tuple(), &end.snapshot.past);
                 self.storms.total(&key)
@@ -229,7 +237,10 @@ impl Engine {
 
 fn asks(pattern: &Pattern, index: usize, kind: CaseKind) -> bool {
     pattern.triggers.iter().any(|trigger| match (trigger, kind) {
-        (Trigger::Failed, CaseKind::Failed) | (Trigger::ResetSent, CaseKind::ResetSent) => true,
+        (Trigger::Failed, CaseKind::Failed)
+        | (Trigger::ResetSent, CaseKind::ResetSent)
+        | (Trigger::Abandoned, CaseKind::Abandoned)
+        | (Trigger::Died, CaseKind::Died) => true,
         (Trigger::Stay(..), CaseKind::Stay(of)) | (Trigger::Parked(_), CaseKind::Parked(of)) => of == index,
         _ => false,
     })

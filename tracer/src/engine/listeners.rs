@@ -3,13 +3,20 @@
 use crate::{
     event::{Cookie, Owner, Snapshot},
     pattern::Listener,
+    time::Time,
 };
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use std::collections::VecDeque;
 use tracer_common::record::socket::Tuple;
 
 /// More listeners than any host is known to have.
 const CAPACITY: usize = 65_536;
+/// Closed listeners that are remembered.
+const CLOSED: usize = 256;
+/// Connections of one closed listener that are remembered: the longest queue of a host that has not raised
+/// `somaxconn`.
+const MOST_DROPPED: usize = 4_096;
 
 /// Listeners by cookie.
 #[derive(Default)]
@@ -17,6 +24,8 @@ pub(super) struct Listeners {
     by_cookie: HashMap<Cookie, Listener, RandomState>,
     /// Cookies by namespace and port.
     by_port: HashMap<(u32, u16), Vec<Cookie>, RandomState>,
+    /// Listeners that were closed, the last one last.
+    closed: VecDeque<Listener>,
 }
 
 impl Listeners {
@@ -33,14 +42,15 @@ impl Listeners {
         let tuple = snapshot.tuple();
         let listener = self.by_cookie.entry(cookie).or_insert_with(|| {
             self.by_port.entry((tuple.netns, tuple.local_port)).or_default().push(cookie);
-            Listener { cookie, tuple, owner: None, limit: 0 }
+            Listener { cookie, tuple, owner: None, limit: 0, closed: None }
         });
         listener.limit = snapshot.socket.max_ack_backlog;
         listener.owner = snapshot.owner().or(listener.owner).or(holder);
     }
 
-    pub(super) fn remove(&mut self, cookie: Cookie) {
-        if let Some(listener) = self.by_cookie.remove(&cookie) {
+    /// A listener is closed; it is remembered for the connections that still waited.
+    pub(super) fn close(&mut self, cookie: Cookie, at: Time) {
+        if let Some(mut listener) = self.by_cookie.remove(&cookie) {
             let key = (listener.tuple.netns, listener.tuple.local_port);
             if let Some(cookies) = self.by_port.get_mut(&key) {
                 cookies.retain(|other| *other != cookie);
@@ -48,7 +58,30 @@ impl Listeners {
                     self.by_port.remove(&key);
                 }
             }
+            if self.closed.len() >= CLOSED {
+                self.closed.pop_front();
+            }
+            listener.closed = Some((at, Vec::new()));
+            self.closed.push_back(listener);
         }
+    }
+
+    /// A connection is reset because its listener was closed.
+    pub(super) fn dropped(&mut self, connection: Tuple, cookie: Cookie) {
+        if let Some((_, dropped)) = self.closed_mut(connection).and_then(|listener| listener.closed.as_mut())
+            && dropped.len() < MOST_DROPPED
+        {
+            dropped.push(cookie);
+        }
+    }
+
+    /// The listener that took a connection and was closed since, the last one of several.
+    pub(super) fn closed(&self, connection: Tuple) -> Option<&Listener> {
+        self.closed.iter().rev().find(|listener| took(listener.tuple, connection))
+    }
+
+    fn closed_mut(&mut self, connection: Tuple) -> Option<&mut Listener> {
+        self.closed.iter_mut().rev().find(|listener| took(listener.tuple, connection))
     }
 
     /// The listener that took a connection, unless listeners of several owners may have.
@@ -66,6 +99,11 @@ impl Listeners {
         };
         same_owner.then_some(first)
     }
+}
+
+fn took(listener: Tuple, connection: Tuple) -> bool {
+    (listener.netns, listener.local_port) == (connection.netns, connection.local_port)
+        && (listener.local == connection.local || wildcard(listener.local))
 }
 
 fn owner(listener: &Listener) -> Option<u32> {

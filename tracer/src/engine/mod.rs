@@ -20,7 +20,7 @@ mod take;
 use crate::{
     event::{Cookie, Event},
     finding::{Finding, FindingId},
-    pattern::{CATALOGUE, HOLD, Host, Pattern, STORM_WINDOW, Trigger},
+    pattern::{CATALOGUE, End, HOLD, Host, Pattern, STORM_WINDOW, Trigger},
     time::Time,
 };
 use case::Cases;
@@ -32,7 +32,7 @@ use stays::Stays;
 use std::{collections::BTreeMap, time::Duration};
 use storm::Storms;
 use table::Table;
-use tracer_common::record::socket::Tuple;
+use tracer_common::{State, record::socket::Tuple};
 
 /// How long a closed connection is kept for what may still refer to it.
 const KEEP_CLOSED: Duration = Duration::from_secs(10);
@@ -243,11 +243,11 @@ impl Engine {
     fn forget(&mut self, now: Time) {
         while let Some((_, cookie)) = self.closed.pop_front_if(|(at, _)| *at + KEEP_CLOSED <= now) {
             // A cookie may have come back to life: a socket that connects again after a failure.
-            if self
-                .ends
-                .get(cookie)
-                .is_some_and(|end| end.failed.is_some_and(|(at, ..)| at + KEEP_CLOSED <= now))
-            {
+            let over = |end: &End| {
+                let again = end.failed.is_some_and(|(at, ..)| at + KEEP_CLOSED > now);
+                end.snapshot.state != State::CloseWait && !again
+            };
+            if self.ends.get(cookie).is_some_and(over) {
                 self.ends.remove(cookie);
             }
         }

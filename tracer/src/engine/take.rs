@@ -56,7 +56,7 @@ impl Engine {
         match (old, new) {
             (State::Listen, State::SynRecv) => {} // a child is born: nothing has happened to it
             (_, State::Listen) => self.listeners.update(&end, None),
-            (State::Listen, _) => self.listeners.remove(cookie),
+            (State::Listen, _) => self.listeners.close(cookie, event.at),
             (_, State::Close) if end.errno().is_some() => self.failed(event.at, end, old),
             (State::FinWait2, State::Close) if end.dead() && !end.fin_received() => self.park(event.at, end),
             (_, State::CloseWait) => {
@@ -64,8 +64,23 @@ impl Engine {
                 self.stays.enter(State::CloseWait, cookie, event.at);
             }
             (State::SynSent, State::Established) => self.connected(event.at, &end),
-            _ => self.left(end, old),
+            (State::SynSent, State::Close) if end.owned() => {
+                self.remember_closed(event.at, end);
+                self.open(cookie, CaseKind::Abandoned, Occasion::Abandoned { at: event.at });
+            }
+            (_, State::FinWait1 | State::LastAck) if end.owned() && end.death().is_some() => {
+                self.left(event.at, end, old);
+                self.remember_closed(event.at, end);
+                self.open(cookie, CaseKind::Died, Occasion::Died { at: event.at });
+            }
+            _ => self.left(event.at, end, old),
         }
+    }
+
+    /// An end that is let go of now; what happens next may refer to it.
+    fn remember_closed(&mut self, at: Time, end: Snapshot) {
+        self.ends.update(end).since = Some(at);
+        self.closed.push_back((at, end.cookie));
     }
 
     /// A connection is gone with an error.
@@ -82,7 +97,12 @@ impl Engine {
 
     /// An orphan becomes a remainder of which the kernel tells no more.
     fn park(&mut self, at: Time, end: Snapshot) {
-        let told = self.ends.remove(end.cookie).map(|end| end.told).unwrap_or_default();
+        let told = self.ends.get(end.cookie).map(|end| end.told.clone()).unwrap_or_default();
+        if self.has_open_case(end.cookie) {
+            self.remember_closed(at, end);
+        } else {
+            self.ends.remove(end.cookie);
+        }
         let orphan = Parked {
             cookie: end.cookie,
             tuple: end.tuple(),
@@ -119,7 +139,7 @@ impl Engine {
     }
 
     /// An end has left the state it was kept for, in good order.
-    fn left(&mut self, end: Snapshot, old: State) {
+    fn left(&mut self, at: Time, end: Snapshot, old: State) {
         let cookie = end.cookie;
         if old == State::CloseWait {
             // Its FIN or RST is on the way: the orphan at the other end waits no longer.
@@ -127,12 +147,14 @@ impl Engine {
                 self.orphans.remove(orphan);
             }
         }
-        let open = self.has_open_case(cookie);
+        let peers = self.ends.with_addresses(end.tuple().swapped());
+        let open = self.has_open_case(cookie) || peers.iter().any(|peer| self.has_open_case(*peer));
         if let Some(known) = self.ends.get_mut(cookie) {
             if !open && known.reset_sent.is_none() && known.reset_received.is_none() {
                 self.ends.remove(cookie);
             } else {
                 known.snapshot = end;
+                self.closed.push_back((at, cookie));
             }
         }
     }
@@ -160,6 +182,9 @@ impl Engine {
                 self.ends.update(*end).reset_sent = Some(sent(end.owned().then_some(event.task)));
                 if end.state == State::Close {
                     self.closed.push_back((event.at, end.cookie));
+                }
+                if end.queued() && !end.owned() && answered.is_none() {
+                    self.listeners.dropped(end.tuple(), end.cookie);
                 }
                 self.open(end.cookie, CaseKind::ResetSent, Occasion::ResetSent { at: event.at });
                 self.touch(end.cookie, event.at);

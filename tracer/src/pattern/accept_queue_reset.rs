@@ -20,7 +20,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     title: "reset while waiting in the accept queue",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
-    supersedes: &["connection_reset"],
+    supersedes: &["connection_reset", "linger_zero_abort", "close_with_unread_data", "process_died"],
     settings: &[],
     text: Text {
         en: Words {
@@ -163,6 +163,7 @@ fn judge(view: &View<'_>) -> Verdict {
         ),
         advice: PATTERN.text.en.advice.to_owned(),
         facts,
+        count: 1,
         also: vec![],
     }))
 }

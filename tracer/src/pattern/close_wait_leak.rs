@@ -188,6 +188,7 @@ fn judge(view: &View<'_>) -> Verdict {
         ),
         advice: PATTERN.text.en.advice.to_owned(),
         facts,
+        count: 1,
         also: if peer_waits { vec!["peer_stuck_in_close_wait"] } else { vec![] },
     }))
 }

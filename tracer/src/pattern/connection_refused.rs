@@ -148,6 +148,7 @@ fn judge(view: &View<'_>) -> Verdict {
             ("after_ns", Fact::Count(nanoseconds(at.since(Time(end.snapshot.past.born_ns))))),
             ("retransmits", Fact::Count(end.snapshot.socket.retransmits.into())),
         ],
+        count: 1,
         also: vec![],
     }))
 }

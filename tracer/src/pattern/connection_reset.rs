@@ -2,6 +2,7 @@
 
 use super::{
     End, Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    cause::{self, Cause},
     words::{bytes, comm, owner, peer_owner, who},
 };
 use crate::{
@@ -48,19 +49,19 @@ connection.",
     judge,
     scenarios: &[
         Scenario {
-            name: "the server aborts, both ends here",
+            name: "both ends here, and the reason is none of the known ones",
             trace: "
                 c = 127.0.0.1:40000 > 127.0.0.1:8080 out curl[42]
                 s = swap c in nginx[17]
                 0ms     c CLOSE>SYN_SENT owned
                 0.1ms   c SYN_SENT>ESTABLISHED
                 0.1ms   s SYN_RECV>ESTABLISHED
-                100ms   s ESTABLISHED>CLOSE owned linger0
+                100ms   s ESTABLISHED>CLOSE owned shutdown=3
                 100.01ms c reset-received unacked=9
                 100.02ms c ESTABLISHED>CLOSE err=ECONNRESET unacked=9
-                100.05ms s reset-sent reason=TCP_STATE owned
+                100.05ms s reset-sent reason=NOT_SPECIFIED owned shutdown=3
             ",
-            expect: &["connection_reset warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_STATE complete"],
+            expect: &["connection_reset warning ECONNRESET local=curl[42] peer=nginx[17] reason=NOT_SPECIFIED"],
         },
         Scenario {
             name: "the cause is not visible here",
@@ -143,6 +144,12 @@ fn judge(view: &View<'_>) -> Verdict {
         return Verdict::No;
     }
     let sender = view.peer.and_then(|peer| peer.reset_sent);
+    match cause::of_reset(view) {
+        None | Some(Cause::Other) => {}
+        Some(Cause::Open) if !view.last => return Verdict::Wait,
+        Some(Cause::Open) => {}
+        Some(_) => return Verdict::No, // a pattern of its own says why
+    }
     if sender.is_none() && view.loose.is_none() && !view.last {
         return Verdict::Wait;
     }
@@ -174,6 +181,7 @@ fn judge(view: &View<'_>) -> Verdict {
             ("received_bytes", Fact::Count(before.socket.bytes_received)),
             ("retransmits", Fact::Count(before.socket.retransmits.into())),
         ],
+        count: 1,
         also: vec![],
     }))
 }

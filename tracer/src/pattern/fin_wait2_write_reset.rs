@@ -117,7 +117,7 @@ timeout, and repeat idempotent requests on a new connection.",
                 500.02ms c CLOSE_WAIT>CLOSE err=EPIPE
                 500.05ms s reset-sent reason=TCP_STATE owned
             ",
-            expect: &["connection_reset warning EPIPE local=curl[42] peer=nginx[17]"],
+            expect: &["linger_zero_abort warning EPIPE local=curl[42] peer=nginx[17]"],
         },
         Scenario {
             name: "an orphan with TCP_LINGER2 -1 answers an ACK: nothing was written",
@@ -193,6 +193,7 @@ fn writer(view: &View<'_>, at: Time) -> Verdict {
         ),
         advice: PATTERN.text.en.advice.to_owned(),
         facts,
+        count: 1,
         also: vec![],
     }))
 }
@@ -225,6 +226,7 @@ fn closer(view: &View<'_>, at: Time) -> Verdict {
         ),
         advice: PATTERN.text.en.advice.to_owned(),
         facts,
+        count: 1,
         also: vec![],
     }))
 }

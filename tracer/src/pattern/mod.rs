@@ -1,5 +1,6 @@
 //! The catalogue: one file, one static, one id a pattern.
 
+mod cause;
 pub mod text;
 pub mod view;
 mod words;
@@ -19,6 +20,11 @@ macro_rules! patterns {
         $with! {
             accept_queue_reset,
             fin_wait2_write_reset,
+            close_with_unread_data,
+            linger_zero_abort,
+            listener_closed_with_queue,
+            process_died,
+            socket_destroyed,
             connection_reset,
             connection_refused,
             close_wait_leak,
@@ -66,6 +72,10 @@ pub enum Trigger {
     Failed,
     /// A RST goes out for a connection of this host.
     ResetSent,
+    /// A process closes a socket that still connects.
+    Abandoned,
+    /// A process dies, of a signal or with a status other than 0, with a connection open.
+    Died,
     /// A socket has stayed in a state for as long as a setting says.
     Stay(State, &'static Setting),
     /// An orphan in FIN_WAIT2, parked as a TIME_WAIT remainder, is about to expire, or has stayed as long as a

@@ -161,6 +161,7 @@ fn judge(view: &View<'_>) -> Verdict {
             ("fin_wait2_ns", Fact::Count(nanoseconds(waited))),
             ("fin_timeout_ns", Fact::Count(nanoseconds(orphan.stays))),
         ],
+        count: 1,
         also: vec![],
     }))
 }

@@ -4,7 +4,7 @@ use super::{Setting, Value};
 use crate::{
     errno::Errno,
     event::{Cookie, Owner, Presence, Snapshot, Task},
-    finding::{Fact, FindingId, Severity},
+    finding::{Death, Fact, FindingId, Severity},
     time::Time,
 };
 use hashbrown::HashMap;
@@ -59,6 +59,16 @@ pub enum Occasion {
         /// When.
         at: Time,
     },
+    /// Its process closed the end while it still connected.
+    Abandoned {
+        /// When.
+        at: Time,
+    },
+    /// Its process died with it open.
+    Died {
+        /// When.
+        at: Time,
+    },
     /// The end has stayed in a state.
     Stayed {
         /// When the rule became due.
@@ -75,9 +85,12 @@ impl Occasion {
     /// When it happened.
     pub const fn at(&self) -> Time {
         match self {
-            Self::Failed { at, .. } | Self::ResetSent { at } | Self::Stayed { at } | Self::Parked { at } => {
-                *at
-            }
+            Self::Failed { at, .. }
+            | Self::ResetSent { at }
+            | Self::Abandoned { at }
+            | Self::Died { at }
+            | Self::Stayed { at }
+            | Self::Parked { at } => *at,
         }
     }
 }
@@ -124,6 +137,11 @@ impl End {
     /// The connection.
     pub fn tuple(&self) -> Tuple {
         self.snapshot.tuple()
+    }
+
+    /// How its process died, when it did so with this end open, and not in good order.
+    pub fn death(&self) -> Option<Death> {
+        self.snapshot.death()
     }
 
     /// The process that owns it: what acted on it before what merely holds it.
@@ -195,6 +213,8 @@ pub struct Listener {
     pub owner: Option<Owner>,
     /// Its queue's limit when last seen.
     pub limit: u32,
+    /// When it stopped listening, and the connections that waited then, in the order in which they were reset.
+    pub closed: Option<(Time, Vec<Cookie>)>,
 }
 
 /// What the rules know of the host.
@@ -261,6 +281,8 @@ pub struct Found {
     pub advice: String,
     /// What bears on it.
     pub facts: Vec<(&'static str, Fact)>,
+    /// How many connections it stands for.
+    pub count: u64,
     /// Further ids that hold for this incident.
     pub also: Vec<&'static str>,
 }
