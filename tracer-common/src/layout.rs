@@ -104,6 +104,10 @@ pub struct Numbers {
     pub mptcp_bit: u32,
     /// Argument of `tcp_send_reset` that is the reason.
     pub reset_reason_argument: u32,
+    /// `TRACE_SIGNAL_DELIVERED`.
+    pub signal_delivered: u32,
+    /// `TRACE_SIGNAL_IGNORED`.
+    pub signal_ignored: u32,
 }
 
 impl Numbers {
@@ -115,5 +119,7 @@ impl Numbers {
         sock_linger: ABSENT,
         mptcp_bit: ABSENT,
         reset_reason_argument: ABSENT,
+        signal_delivered: ABSENT,
+        signal_ignored: ABSENT,
     };
 }

@@ -1,8 +1,9 @@
 //! Bytes to [`Event`]: total, never panics, refuses what it does not know.
 
 use crate::{
+    death::Death,
     errno::Errno,
-    event::{Cookie, Event, Origin, Presence, Snapshot, Task, What},
+    event::{Cookie, Delivery, Event, Origin, Presence, Snapshot, Task, What},
     name::Comm,
     time::Time,
 };
@@ -15,6 +16,7 @@ use tracer_common::{
         answer::{self, Answer},
         clock::Clock,
         error::ErrorReport,
+        exit::Exit,
         holder::Holder,
         loss::Loss,
         receive_length::ReceiveLength,
@@ -22,6 +24,7 @@ use tracer_common::{
         reset_sent::{REASON_ABSENT, ResetSent},
         sample::Sample,
         send_length::SendLength,
+        signal::{self, Signal},
         socket::{Past, Socket},
         state_change::StateChange,
     },
@@ -84,6 +87,19 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
         Kind::Holder => {
             let record: Holder = read(bytes)?;
             What::Holder { end: snapshot(record.socket, record.past)?, fd: record.fd }
+        }
+        Kind::Signal => {
+            let record: Signal = read(bytes)?;
+            let delivery = match record.delivery {
+                signal::DELIVERED => Delivery::Delivered,
+                signal::IGNORED => Delivery::Ignored,
+                _ => Delivery::Unknown,
+            };
+            What::BrokenPipe { delivery }
+        }
+        Kind::Exit => {
+            let record: Exit = read(bytes)?;
+            What::Exit { death: Death::of(record.exit_code) }
         }
         Kind::Answer => {
             let record: Answer = read(bytes)?;

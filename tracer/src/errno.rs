@@ -21,6 +21,7 @@ errnos! {
     ECONNABORTED "Software caused connection abort.";
     ECONNREFUSED "Connection refused.";
     ECONNRESET "Connection reset by peer.";
+    EHOSTUNREACH "No route to host.";
     EPIPE "Broken pipe.";
     ETIMEDOUT "Connection timed out.";
 }

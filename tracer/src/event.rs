@@ -1,6 +1,6 @@
 //! What the engine is told: decoded records.
 
-use crate::{errno::Errno, finding::Death, name::Comm, time::Time};
+use crate::{death::Death, errno::Errno, name::Comm, time::Time};
 use std::time::Duration;
 use tracer_common::{
     State,
@@ -55,6 +55,10 @@ pub enum What {
     SendFailed { end: Snapshot, errno: Option<Errno> },
     /// A receive call failed.
     ReceiveFailed { end: Snapshot, errno: Option<Errno> },
+    /// The task's write to something broken sends it SIGPIPE.
+    BrokenPipe { delivery: Delivery },
+    /// The task's process dies of a signal.
+    Exit { death: Death },
     /// A look at a socket.
     Sample { end: Snapshot },
     /// A look at a descriptor; the event's task is its holder.
@@ -67,6 +71,17 @@ pub enum What {
     Clock { wall_minus_boot_ns: i64, hz: u32 },
     /// Time passed.
     Tick,
+}
+
+/// What became of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The thread gets it; where it is blocked, later.
+    Delivered,
+    /// The process ignores it.
+    Ignored,
+    /// Nobody knows.
+    Unknown,
 }
 
 /// What a reset is sent for.

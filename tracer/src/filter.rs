@@ -241,6 +241,7 @@ mod tests {
             message: String::new(),
             advice: String::new(),
             errno: None,
+            signal: None,
             local,
             peer,
             reset: None,

@@ -1,6 +1,7 @@
 //! A finding: what went wrong with a connection, in the engine's own terms (its JSON form is `record`).
 
 use crate::{
+    death::Death,
     errno::Errno,
     event::{Cookie, Owner},
     time::Time,
@@ -140,35 +141,6 @@ pub struct Step {
     pub by: Option<Owner>,
 }
 
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Death {
-    /// By this signal's number; see [`Death::name`].
-    Signal(i32),
-    /// By exit() with this status.
-    Status(i32),
-}
-
-impl Death {
-    /// The death an exit code tells: the low seven bits are a signal, the next byte a status.
-    /// <https://github.com/torvalds/linux/blob/v6.12/kernel/exit.c#L1029-L1033>
-    pub const fn of(exit_code: i32) -> Self {
-        match exit_code & 0x7f {
-            0 => Self::Status((exit_code >> 8) & 0xff),
-            signal => Self::Signal(signal),
-        }
-    }
-
-    /// `SIGKILL`, `exit 1`.
-    pub fn name(self) -> String {
-        match self {
-            Self::Signal(number) => nix::sys::signal::Signal::try_from(number)
-                .map_or_else(|_| "a real-time signal".to_owned(), |signal| signal.as_str().to_owned()),
-            Self::Status(status) => format!("exit {status}"),
-        }
-    }
-}
-
 /// What can happen in a story.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "fields are named as what they hold")]
@@ -210,6 +182,8 @@ pub struct Finding {
     pub advice: String,
     /// What the program got or will get; none when it gets none.
     pub errno: Option<(Errno, ErrnoSource)>,
+    /// The signal the program got with it.
+    pub signal: Option<&'static str>,
     /// The end the finding is about.
     pub local: Party,
     /// The other end, when it is on this host too.

@@ -11,6 +11,7 @@
 
 pub mod cli;
 pub mod command;
+pub mod death;
 pub mod decode;
 pub mod engine;
 pub mod enrich;

@@ -12,6 +12,8 @@
 //! | `loose reason=NAME answers=S:0` | the other end's host does, for no socket |
 //! | `recv ERRNO`, `send ERRNO` | a call fails |
 //! | `eof` | a read returns 0 |
+//! | `sigpipe delivered`, `sigpipe ignored` | the process is sent SIGPIPE |
+//! | `exits SIGNAL` | it dies |
 //! | `holder NAME[PID] fd=N` | a look finds a descriptor |
 //! | `found STATE`, `found gone`, `found unknown` | a look for this one socket is answered |
 //!
@@ -21,9 +23,10 @@
 //! preexisting`. A size holds until it is said again.
 
 use crate::{
+    death::Death,
     engine::{Capacity, Engine},
     errno::Errno,
-    event::{Cookie, Event, Origin, Presence, Snapshot, Task, What},
+    event::{Cookie, Delivery, Event, Origin, Presence, Snapshot, Task, What},
     finding::Finding,
     name::Comm,
     pattern::{Host, Pattern},
@@ -242,7 +245,7 @@ fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Event> {
             None if argument.is_none()
                 && (word.contains('[')
                     || word.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit())
-                    || matches!(word, "gone" | "unknown")) =>
+                    || matches!(word, "gone" | "unknown" | "delivered" | "ignored")) =>
             {
                 argument = Some(word);
             }
@@ -275,6 +278,14 @@ fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Event> {
             let end = end.snapshot;
             if what == "recv" { What::ReceiveFailed { end, errno } } else { What::SendFailed { end, errno } }
         }
+        "sigpipe" => What::BrokenPipe {
+            delivery: match argument()? {
+                "delivered" => Delivery::Delivered,
+                "ignored" => Delivery::Ignored,
+                other => bail!("`{other}` is no fate of a signal"),
+            },
+        },
+        "exits" => What::Exit { death: Death::of(exit_code(argument()?)?) },
         "eof" => {
             end.snapshot.past.eof_read_ns = at.0;
             What::Tick
@@ -362,12 +373,13 @@ pub fn summary(finding: &Finding) -> String {
         format!("missing={}", finding.missing.join(","))
     };
     format!(
-        "{} {} {errno} local={}{fd} peer={} reason={reason} also={} count={} {whole}",
+        "{} {} {errno} local={}{fd} peer={} reason={reason} also={} count={} signal={} {whole}",
         finding.pattern,
         finding.severity,
         name(Some(&finding.local)),
         name(finding.peer.as_ref()),
         finding.also.join(","),
         finding.count,
+        finding.signal.unwrap_or("none"),
     )
 }

@@ -11,12 +11,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("name", &[]),
     ("time", &[]),
     ("errno", &[]),
-    ("event", &["name", "time", "errno"]),
-    ("finding", &["name", "time", "errno", "event"]),
-    ("decode", &["name", "time", "errno", "event"]),
-    ("pattern", &["name", "time", "errno", "event", "finding"]),
-    ("engine", &["name", "time", "errno", "event", "finding", "pattern"]),
-    ("scenario", &["name", "time", "errno", "event", "finding", "pattern", "engine"]),
+    ("death", &[]),
+    ("event", &["name", "time", "errno", "death"]),
+    ("finding", &["name", "time", "errno", "death", "event"]),
+    ("decode", &["name", "time", "errno", "death", "event"]),
+    ("pattern", &["name", "time", "errno", "death", "event", "finding"]),
+    ("engine", &["name", "time", "errno", "death", "event", "finding", "pattern"]),
+    ("scenario", &["name", "time", "errno", "death", "event", "finding", "pattern", "engine"]),
     ("recording", &["pattern"]),
     ("enrich", &["name", "time"]),
     ("kernel", &["name", "time", "errno", "event"]),
@@ -24,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lab", &[]),
     ("filter", &["name", "event", "finding", "pattern", "cli"]),
     ("cli", &["time", "finding", "pattern"]),
-    ("record", &["name", "time", "errno", "event", "finding", "pattern", "enrich"]),
+    ("record", &["name", "time", "errno", "death", "event", "finding", "pattern", "enrich"]),
     ("terminal", &[]),
     ("output", &["name", "time", "errno", "event", "finding", "pattern", "record", "terminal"]),
     (
@@ -75,7 +76,7 @@ const IMPURE: &[&str] = &[
     "std::env",
     "async ",
 ];
-const PURE: &[&str] = &["name", "time", "errno", "event", "finding", "decode", "pattern", "engine"];
+const PURE: &[&str] = &["name", "time", "errno", "death", "event", "finding", "decode", "pattern", "engine"];
 
 fn sources(directory: &Path, to: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {

@@ -132,10 +132,10 @@ fn the_kernel_programs_speak_at_the_third_v_only() {
         let output = command.stdin(Stdio::null()).output().expect("the program runs");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let loud = said(&["-vvv"]);
+    let loud = said(&["-vvv", "--port", "1"]);
     assert!(loud.contains("state change of socket") && loud.contains(": told"), "{loud}");
     assert!(!loud.contains('\u{1b}'), "colour into a pipe: {loud}");
-    let quiet = said(&["-vv"]);
+    let quiet = said(&["-vv", "--port", "1"]);
     assert!(!quiet.contains("state change of socket"), "{quiet}");
 }
 

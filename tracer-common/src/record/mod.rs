@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod clock;
 pub mod error;
+pub mod exit;
 pub mod holder;
 pub mod loss;
 pub mod receive_length;
@@ -10,6 +11,7 @@ pub mod reset_received;
 pub mod reset_sent;
 pub mod sample;
 pub mod send_length;
+pub mod signal;
 pub mod socket;
 pub mod state_change;
 
@@ -35,6 +37,10 @@ pub enum Kind {
     Sample = 7,
     /// [`holder::Holder`]
     Holder = 8,
+    /// [`signal::Signal`]
+    Signal = 9,
+    /// [`exit::Exit`]
+    Exit = 10,
     /// [`answer::Answer`], made by user space
     Answer = 64,
     /// [`loss::Loss`], made by user space
@@ -56,6 +62,8 @@ impl Kind {
         Self::ReceiveLength,
         Self::Sample,
         Self::Holder,
+        Self::Signal,
+        Self::Exit,
         Self::Answer,
         Self::Loss,
         Self::Clock,

@@ -1,6 +1,7 @@
 //! The hooks: one kernel event each.
 
 pub(crate) mod error;
+pub(crate) mod exit;
 pub(crate) mod holder;
 mod length;
 pub(crate) mod receive_length;
@@ -8,6 +9,7 @@ pub(crate) mod reset_received;
 pub(crate) mod reset_sent;
 pub(crate) mod sample;
 pub(crate) mod send_length;
+pub(crate) mod signal;
 pub(crate) mod state_change;
 
 use crate::{counter::count, filter, kernel::setting, sock::Tcp};

@@ -43,13 +43,13 @@ fn take(ctx: &BtfTracePointContext) {
     }
     if setting!(every_event) == 0 && passes_by(Common(ctx.arg(0)), old, new) {
         count(Counter::Unneeded);
-        debug!(ctx, "state change of socket {}: passes by", Common(ctx.arg(0)).known_cookie());
         return;
     }
     let Some(tcp) = Common(ctx.arg(0)).tcp() else { return };
     if !wanted(tcp) {
-        debug!(ctx, "state change of socket {}: filtered", tcp.common().known_cookie());
-    } else if change(tcp, old, new) {
+        return;
+    }
+    if change(tcp, old, new) {
         debug!(ctx, "state change of socket {}: told", tcp.common().known_cookie());
     } else {
         debug!(ctx, "state change of socket {}: kept", tcp.common().known_cookie());

@@ -21,6 +21,7 @@ pub(super) struct CaseId {
 pub(super) enum CaseKind {
     Failed,
     ResetSent,
+    CallFailed,
     Abandoned,
     Died,
     /// The pattern, by its place in the catalogue.
@@ -76,9 +77,16 @@ impl Cases {
 
     /// The open cases of one end.
     pub(super) fn of(&self, subject: Cookie, stays: usize) -> Vec<CaseId> {
-        let kinds = [CaseKind::Failed, CaseKind::ResetSent, CaseKind::Abandoned, CaseKind::Died].into_iter();
+        let kinds = [
+            CaseKind::Failed,
+            CaseKind::ResetSent,
+            CaseKind::CallFailed,
+            CaseKind::Abandoned,
+            CaseKind::Died,
+        ];
         let timed = (0..stays).flat_map(|index| [CaseKind::Stay(index), CaseKind::Parked(index)]);
         kinds
+            .into_iter()
             .chain(timed)
             .map(|kind| CaseId { subject, kind })
             .filter(|id| self.open.contains_key(id))

@@ -28,6 +28,10 @@ pub(super) fn finding(
         Some((_, _, observed)) if observed == errno => (errno, ErrnoSource::Observed),
         _ => (errno, ErrnoSource::Derived),
     });
+    let signal = match *view.occasion {
+        Occasion::CallFailed { .. } => view.end.and_then(|end| end.piped).and_then(|piped| piped.signal),
+        _ => None,
+    };
     let mut follows = view.end.map(|end| end.told.clone()).unwrap_or_default();
     follows.extend(view.parked.iter().flat_map(|orphan| &orphan.told));
     follows.dedup();
@@ -43,6 +47,7 @@ pub(super) fn finding(
         message: found.message.clone(),
         advice: found.advice.clone(),
         errno,
+        signal: signal.map(|_| "SIGPIPE"),
         reset: reset(view),
         facts: found.facts.clone(),
         timeline: story::timeline(view),
@@ -124,7 +129,8 @@ fn missing(view: &View<'_>, local: &Party, losses: &Losses) -> Vec<&'static str>
         Occasion::Failed { .. }
         | Occasion::ResetSent { .. }
         | Occasion::Abandoned { .. }
-        | Occasion::Died { .. } => at,
+        | Occasion::Died { .. }
+        | Occasion::CallFailed { .. } => at,
     };
     let mut missing = losses.within(since - LOOK_BACK, view.now);
     if local.preexisting {

@@ -239,6 +239,7 @@ fn asks(pattern: &Pattern, index: usize, kind: CaseKind) -> bool {
     pattern.triggers.iter().any(|trigger| match (trigger, kind) {
         (Trigger::Failed, CaseKind::Failed)
         | (Trigger::ResetSent, CaseKind::ResetSent)
+        | (Trigger::CallFailed, CaseKind::CallFailed)
         | (Trigger::Abandoned, CaseKind::Abandoned)
         | (Trigger::Died, CaseKind::Died) => true,
         (Trigger::Stay(..), CaseKind::Stay(of)) | (Trigger::Parked(_), CaseKind::Parked(of)) => of == index,

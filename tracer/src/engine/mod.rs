@@ -11,6 +11,7 @@ mod listeners;
 mod loss;
 mod order;
 mod orphans;
+mod signals;
 mod stays;
 mod storm;
 mod story;
@@ -101,6 +102,7 @@ pub struct Engine {
     orphans: Orphans,
     listeners: Listeners,
     loose: take::LooseResets,
+    signals: signals::Signals,
     losses: Losses,
     cases: Cases,
     stays: Stays,
@@ -136,6 +138,7 @@ impl Engine {
             orphans: Orphans::new(capacity.parked),
             listeners: Listeners::default(),
             loose: take::LooseResets::default(),
+            signals: signals::Signals::default(),
             losses: Losses::default(),
             cases: Cases::default(),
             storms: Storms::default(),

@@ -1,8 +1,9 @@
 //! The story of an incident, from both ends: what the sockets remember and what was seen of them.
 
 use crate::{
+    death::Death,
     event::{Owner, Snapshot, Source},
-    finding::{Death, Happening, Step},
+    finding::{Happening, Step},
     name::Comm,
     pattern::{End, Parked, SentReset, View},
     time::Time,

@@ -38,6 +38,8 @@ impl Engine {
             What::ResetSent { origin, segment, reason } => self.reset_sent(event, origin, *segment, *reason),
             What::SendFailed { end, errno } => self.call_failed(event, end, "send", *errno),
             What::ReceiveFailed { end, errno } => self.call_failed(event, end, "recv", *errno),
+            What::BrokenPipe { delivery } => self.signals.sent(event.task.tid, event.at, *delivery),
+            What::Exit { death } => self.process_died(event, *death),
             What::Sample { end } if end.state == State::Listen => self.listeners.update(end, None),
             What::Sample { end } => self.sample(event.at, *end),
             What::Holder { end, fd } => self.holder(event, end, *fd),
@@ -78,7 +80,7 @@ impl Engine {
     }
 
     /// An end that is let go of now; what happens next may refer to it.
-    fn remember_closed(&mut self, at: Time, end: Snapshot) {
+    pub(super) fn remember_closed(&mut self, at: Time, end: Snapshot) {
         self.ends.update(end).since = Some(at);
         self.closed.push_back((at, end.cookie));
     }
@@ -210,7 +212,11 @@ impl Engine {
     }
 
     fn call_failed(&mut self, event: &Event, end: &Snapshot, call: &'static str, errno: Option<Errno>) {
-        let (Some(known), Some(errno)) = (self.ends.get_mut(end.cookie), errno) else { return };
+        let Some(errno) = errno else { return };
+        if errno == Errno::EPIPE && call == "send" && !end.mptcp() {
+            self.broken_pipe(event, end);
+        }
+        let Some(known) = self.ends.get_mut(end.cookie) else { return };
         // The call's own process is the owner, whoever was before.
         known.snapshot.past = end.past;
         known.observed.get_or_insert((event.at, call, errno));
@@ -269,7 +275,7 @@ impl Engine {
     }
 
     /// Begins an incident, unless the same is open.
-    fn open(&mut self, subject: Cookie, kind: CaseKind, occasion: Occasion) {
+    pub(super) fn open(&mut self, subject: Cookie, kind: CaseKind, occasion: Occasion) {
         let id = CaseId { subject, kind };
         if self.cases.contains(id) {
             return;

@@ -93,6 +93,20 @@ pub const HOOKS: &[Hook] = &[
         patterns: &[],
     },
     Hook {
+        program: "signal",
+        point: Point::Tracepoint("signal_generate"),
+        nests: false,
+        without: "whether a broken connection sent SIGPIPE",
+        patterns: &["sigpipe_killed"],
+    },
+    Hook {
+        program: "exit",
+        point: Point::Tracepoint("sched_process_exit"),
+        nests: false,
+        without: "processes that SIGPIPE killed",
+        patterns: &["sigpipe_killed"],
+    },
+    Hook {
         program: "sample",
         point: Point::Iterator("tcp", &["meta", "sk_common"]),
         nests: false,

@@ -63,7 +63,10 @@ fn numbers(btf: &Btf) -> Numbers {
     let reason = btf.tracepoint_args("tcp_send_reset").and_then(|arguments| {
         arguments.iter().position(|argument| argument.type_name.contains("sk_rst_reason"))
     });
+    let number = |name| btf.enumerator(name).and_then(|number| u32::try_from(number).ok()).unwrap_or(ABSENT);
     Numbers {
+        signal_delivered: number("TRACE_SIGNAL_DELIVERED"),
+        signal_ignored: number("TRACE_SIGNAL_IGNORED"),
         sock_dead: bit("SOCK_DEAD"),
         sock_done: bit("SOCK_DONE"),
         sock_keepopen: bit("SOCK_KEEPOPEN"),

@@ -4,14 +4,31 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+};
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags, Timer};
+use netlink_packet_sock_diag::{SockDiagDestroy, SockDiagMessage};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 use nix::errno::Errno;
 use tracer_common::State;
+
+/// `INET_DIAG_NOCOOKIE`: whichever socket has the tuple.
+const ANY_COOKIE: [u8; 8] = [0xff; 8];
+
+/// What the kernel tells of a connection's socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Report {
+    /// Its TCP state.
+    pub(super) state: State,
+    /// Bytes that were written and are not acknowledged, sent or not.
+    pub(super) unacknowledged: u32,
+    /// The timer that probes a closed window runs: nothing is in flight and something waits.
+    pub(super) probing: bool,
+    cookie: [u8; 8],
+}
 
 /// One `sock_diag` socket; it answers for the namespace it was opened in.
 #[derive(Debug)]
@@ -28,33 +45,48 @@ impl SocketDiag {
         Ok(Self { socket: Mutex::new(socket) })
     }
 
-    /// The state of the socket with this tuple, `None` when there is none.
-    pub(super) fn state(&self, local: SocketAddr, remote: SocketAddr) -> Result<Option<State>> {
-        let (source, destination) = (local.ip().to_canonical(), remote.ip().to_canonical());
-        let request = InetRequest {
-            family: if matches!(source, IpAddr::V4(_)) { AF_INET } else { AF_INET6 },
-            protocol: IPPROTO_TCP,
-            extensions: ExtensionFlags::empty(),
-            states: StateFlags::all(),
-            socket_id: SocketId {
-                source_port: local.port(),
-                destination_port: remote.port(),
-                source_address: source,
-                destination_address: destination,
-                interface_id: 0,
-                // INET_DIAG_NOCOOKIE: whichever socket has the tuple.
-                cookie: [0xff; 8],
-            },
+    /// What the kernel tells of the socket with this tuple, `None` when there is none.
+    pub(super) fn find(&self, local: SocketAddr, remote: SocketAddr) -> Result<Option<Report>> {
+        let answer = match self.ask(SockDiagMessage::InetRequest(request(local, remote, ANY_COOKIE)), 0)? {
+            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => response.header,
+            NetlinkPayload::Error(error) if error.raw_code() == -(Errno::ENOENT as i32) => return Ok(None),
+            NetlinkPayload::Error(error) => return Err(error.to_io()).context("sock_diag refused"),
+            other => bail!("sock_diag answered {other:?}"),
         };
-        let answer = self.ask(SockDiagMessage::InetRequest(request))?;
+        let number = answer.state;
+        let state = State::from_number(number).with_context(|| format!("sock_diag told state {number}"))?;
+        let report = Report {
+            state,
+            unacknowledged: answer.send_queue,
+            probing: matches!(answer.timer, Some(Timer::Probe(_))),
+            cookie: answer.socket_id.cookie,
+        };
         // Without a connection inet_diag_find_one_icsk() falls back to a listener on the local port.
         // https://github.com/torvalds/linux/blob/v6.12/net/ipv4/inet_diag.c
-        Ok(answer.filter(|state| *state != State::Listen))
+        Ok((state != State::Listen).then_some(report))
     }
 
-    fn ask(&self, request: SockDiagMessage) -> Result<Option<State>> {
+    /// Kills the connection with this tuple as an administrator does (`ss --kill`): `tcp_abort()`.
+    ///
+    /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_diag.c>
+    pub(super) fn destroy(&self, local: SocketAddr, remote: SocketAddr) -> Result<()> {
+        let report = self.find(local, remote)?.context("there is no such connection to kill")?;
+        // By its cookie: the tuple alone would reach a listener if the connection ended meanwhile.
+        let request = SockDiagMessage::InetRequest(request(local, remote, report.cookie));
+        match self.ask(SockDiagDestroy::new(request), NLM_F_ACK)? {
+            NetlinkPayload::Error(error) if error.code.is_none() => Ok(()),
+            NetlinkPayload::Error(error) => Err(error.to_io()).context("sock_diag kills no connection"),
+            other => bail!("sock_diag answered {other:?}"),
+        }
+    }
+
+    /// Sends one request; its answer is one message.
+    fn ask<T>(&self, request: T, flags: u16) -> Result<NetlinkPayload<SockDiagMessage>>
+    where
+        T: NetlinkSerializable + Into<NetlinkPayload<T>>,
+    {
         let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST;
+        header.flags = NLM_F_REQUEST | flags;
         let mut message = NetlinkMessage::new(header, request.into());
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
@@ -65,14 +97,25 @@ impl SocketDiag {
         let (answer, _) = socket.recv_from_full().context("reading the answer of sock_diag")?;
         let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer)
             .context("decoding the answer of sock_diag")?;
-        match answer.payload {
-            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                let number = response.header.state;
-                State::from_number(number).map(Some).with_context(|| format!("sock_diag told state {number}"))
-            }
-            NetlinkPayload::Error(error) if error.raw_code() == -(Errno::ENOENT as i32) => Ok(None),
-            NetlinkPayload::Error(error) => Err(error.to_io()).context("sock_diag refused"),
-            other => bail!("sock_diag answered {other:?}"),
-        }
+        Ok(answer.payload)
+    }
+}
+
+/// The connection with this tuple and cookie, in whatever state.
+fn request(local: SocketAddr, remote: SocketAddr, cookie: [u8; 8]) -> InetRequest {
+    let (source, destination) = (local.ip().to_canonical(), remote.ip().to_canonical());
+    InetRequest {
+        family: if matches!(source, IpAddr::V4(_)) { AF_INET } else { AF_INET6 },
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::empty(),
+        states: StateFlags::all(),
+        socket_id: SocketId {
+            source_port: local.port(),
+            destination_port: remote.port(),
+            source_address: source,
+            destination_address: destination,
+            interface_id: 0,
+            cookie,
+        },
     }
 }

@@ -8,11 +8,11 @@ use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CloneFlags, setns, unshare};
 use tracer_common::State;
 
-use super::diag::SocketDiag;
+use super::diag::{Report, SocketDiag};
 
 /// How often a state is asked for while it is awaited; the kernel offers no signal for a queued or parked socket.
 const STATE_PERIOD: Duration = Duration::from_millis(1);
@@ -82,7 +82,21 @@ impl Namespace {
     /// When the kernel has no such sysctl per namespace, `/proc/sys` is read-only, or refuses the value.
     pub fn set_sysctl(&self, name: &str, value: &str) -> Result<()> {
         let path = sysctl_path(name)?;
-        self.enter(|| fs::write(&path, value).with_context(|| format!("writing {value:?} to {path}")))
+        self.enter(|| {
+            // /proc/sys/net is that of whoever looks: from anywhere else the write would reach the host.
+            let here = fs::metadata("/proc/thread-self/ns/net").context("looking where the thread is")?.ino();
+            ensure!(here == u64::from(self.inode), "the thread is in namespace {here}, not {}", self.inode);
+            fs::write(&path, value).with_context(|| format!("writing {value:?} to {path}"))
+        })
+    }
+
+    /// Whether the kernel has this network sysctl, and has it per namespace.
+    ///
+    /// # Errors
+    /// When it is no network sysctl, or `/proc/sys` cannot be read.
+    pub fn has_sysctl(&self, name: &str) -> Result<bool> {
+        let path = sysctl_path(name)?;
+        self.enter(|| fs::exists(&path).with_context(|| format!("looking for {path}")))
     }
 
     /// Reads a network sysctl as this namespace sees it, without the newline.
@@ -102,7 +116,15 @@ impl Namespace {
     /// # Errors
     /// When the kernel does not answer.
     pub fn socket_state(&self, local: SocketAddr, remote: SocketAddr) -> Result<Option<State>> {
-        self.diag.state(local, remote)
+        Ok(self.diag.find(local, remote)?.map(|report| report.state))
+    }
+
+    /// Kills the connection with this tuple as an administrator does with `ss --kill` (`SOCK_DESTROY`).
+    ///
+    /// # Errors
+    /// When there is none, or the kernel was built without `CONFIG_INET_DIAG_DESTROY`.
+    pub fn destroy(&self, local: SocketAddr, remote: SocketAddr) -> Result<()> {
+        self.diag.destroy(local, remote).with_context(|| format!("killing {local} -> {remote}"))
     }
 
     /// Waits until the socket with this tuple is in `wanted` (`None`: there is no such socket any more).
@@ -116,14 +138,43 @@ impl Namespace {
         wanted: Option<State>,
         limit: Duration,
     ) -> Result<()> {
+        self.wait(local, remote, limit, |report| report.map(|report| report.state) == wanted)
+            .with_context(|| format!("waiting for {wanted:?}"))
+    }
+
+    /// Waits until all that was written to the socket with this tuple has been acknowledged.
+    ///
+    /// # Errors
+    /// When that has not happened within `limit`.
+    pub fn wait_acknowledged(&self, local: SocketAddr, remote: SocketAddr, limit: Duration) -> Result<()> {
+        self.wait(local, remote, limit, |report| report.is_some_and(|report| report.unacknowledged == 0))
+            .context("waiting for acknowledgements")
+    }
+
+    /// Waits until the socket with this tuple probes a window that has no room for what it still has to send.
+    ///
+    /// # Errors
+    /// When that has not happened within `limit`.
+    pub fn wait_probing(&self, local: SocketAddr, remote: SocketAddr, limit: Duration) -> Result<()> {
+        self.wait(local, remote, limit, |report| report.is_some_and(|report| report.probing))
+            .context("waiting for a closed window")
+    }
+
+    fn wait(
+        &self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        limit: Duration,
+        holds: impl Fn(Option<Report>) -> bool,
+    ) -> Result<()> {
         let deadline = Instant::now() + limit;
         loop {
-            let state = self.socket_state(local, remote)?;
-            if state == wanted {
+            let report = self.diag.find(local, remote)?;
+            if holds(report) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                bail!("{local} -> {remote} is in {state:?} and not in {wanted:?} after {limit:?}");
+                bail!("{local} -> {remote} is still {report:?} after {limit:?}");
             }
             thread::sleep(STATE_PERIOD);
         }

@@ -30,6 +30,8 @@ pub struct Segment {
     pub fin: bool,
     /// The RST flag.
     pub rst: bool,
+    /// The window as it is written in the header, before scaling; 0 is 0 in any scale.
+    pub window: u16,
     /// Bytes of data.
     pub payload: u32,
 }
@@ -62,6 +64,7 @@ pub(super) fn read(packet: &[u8]) -> Option<((IpAddr, IpAddr), Option<Segment>)>
             syn: tcp.syn(),
             fin: tcp.fin(),
             rst: tcp.rst(),
+            window: tcp.window_size(),
             // An IP packet holds less than 65,536 bytes.
             payload: u32::try_from(tcp.payload().len()).unwrap_or(u32::MAX),
         }),
@@ -193,8 +196,8 @@ mod tests {
     fn numbers_count_syn_fin_and_data() {
         let (source, destination) = ends(false);
         let segment = |syn, fin, payload| {
-            let (seq, ack, rst) = (u32::MAX, None, false);
-            Segment { source, destination, seq, ack, syn, fin, rst, payload }.next_seq()
+            let (seq, ack, rst, window) = (u32::MAX, None, false, 0);
+            Segment { source, destination, seq, ack, syn, fin, rst, window, payload }.next_seq()
         };
         assert_eq!(segment(false, false, 0), u32::MAX);
         assert_eq!(segment(true, false, 0), 0);

@@ -183,6 +183,7 @@ impl Live {
     /// When the ring, a counter or the recording fails.
     pub fn finish(&mut self) -> Result<Vec<Told>> {
         self.drain()?;
+        self.probes.flush_log();
         self.note_losses()?;
         self.advance()?;
         self.engine.finish();

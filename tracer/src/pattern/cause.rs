@@ -6,7 +6,7 @@
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c>
 
 use super::{End, Host, View};
-use crate::{errno::Errno, finding::Death};
+use crate::{death::Death, errno::Errno};
 use tracer_common::{State, record::socket};
 
 /// Both directions are shut: `SHUTDOWN_MASK`.

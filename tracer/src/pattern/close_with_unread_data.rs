@@ -51,7 +51,7 @@ Read until the end before closing, or shutdown(SHUT_WR) and drain what comes for
                 100.02ms c ESTABLISHED>CLOSE err=ECONNRESET
                 100.05ms s reset-sent reason=TCP_ABORT_ON_CLOSE owned unread=10 shutdown=3
             ",
-            expect: &["close_with_unread_data warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_ABORT_ON_CLOSE also= count=1 complete"],
+            expect: &["close_with_unread_data warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_ABORT_ON_CLOSE also= count=1 signal=none complete"],
         },
         Scenario {
             name: "the kernel gives no reason: the fields tell",

@@ -88,7 +88,7 @@ Check that the service runs, and on which address it listens. If it was restarte
                 0ms c CLOSE>SYN_SENT owned
                 1ms c SYN_SENT>CLOSE err=ECONNREFUSED
             ",
-            expect: &[],
+            expect: &["icmp_unreachable warning ECONNREFUSED local=curl[42]"],
         },
         Scenario {
             name: "the caller gives up first",

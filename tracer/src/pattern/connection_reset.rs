@@ -145,10 +145,12 @@ fn judge(view: &View<'_>) -> Verdict {
     }
     let sender = view.peer.and_then(|peer| peer.reset_sent);
     match cause::of_reset(view) {
-        None | Some(Cause::Other) => {}
         Some(Cause::Open) if !view.last => return Verdict::Wait,
-        Some(Cause::Open) => {}
+        None | Some(Cause::Other | Cause::Open) => {}
         Some(_) => return Verdict::No, // a pattern of its own says why
+    }
+    if view.loose.is_some_and(|loose| !loose.of_syn()) && old != State::CloseWait {
+        return Verdict::No; // the other end has no such connection: `peer_lost_state`
     }
     if sender.is_none() && view.loose.is_none() && !view.last {
         return Verdict::Wait;

@@ -50,7 +50,7 @@ RST is sent for that, whatever SO_LINGER says (close_with_unread_data).",
                 100.05ms s ESTABLISHED>CLOSE owned linger0 shutdown=3
                 100.06ms s reset-sent reason=TCP_STATE owned linger0 shutdown=3
             ",
-            expect: &["linger_zero_abort warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_STATE also= count=1 complete"],
+            expect: &["linger_zero_abort warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_STATE also= count=1 signal=none complete"],
         },
         Scenario {
             name: "the victim is elsewhere",

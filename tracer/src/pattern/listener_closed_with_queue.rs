@@ -28,7 +28,7 @@ waiting connections to another listener instead; the default is to reset them.",
             advice: "\
 Take the server out of the load balancer first, then accept until EAGAIN, then close. Or hand the listening socket \
 over (socket activation, SO_REUSEPORT with tcp_migrate_req).",
-            confirm: "nstat -az TcpExtTCPAbortOnClose TcpExtListenDrops; sysctl net.ipv4.tcp_migrate_req",
+            confirm: "nstat -az TcpOutRsts TcpExtListenDrops; sysctl net.ipv4.tcp_migrate_req",
         },
         zh: Words {
             seen: "\
@@ -36,7 +36,7 @@ over (socket activation, SO_REUSEPORT with tcp_migrate_req).",
             means: "\
 这是没有先排空的部署或重启。使用 SO_REUSEPORT 且 net.ipv4.tcp_migrate_req=1 时,内核会把等待的连接交给另一个监听者;默认是复位。",
             advice: "先从负载均衡中摘除服务器,再 accept 到 EAGAIN,然后关闭。或者移交监听套接字(socket activation、SO_REUSEPORT 加 tcp_migrate_req)。",
-            confirm: "nstat -az TcpExtTCPAbortOnClose TcpExtListenDrops; sysctl net.ipv4.tcp_migrate_req",
+            confirm: "nstat -az TcpOutRsts TcpExtListenDrops; sysctl net.ipv4.tcp_migrate_req",
         },
     },
     judge,
@@ -61,7 +61,7 @@ over (socket activation, SO_REUSEPORT with tcp_migrate_req).",
                 90.2ms   t ESTABLISHED>CLOSE queued
                 90.21ms  t reset-sent reason=TCP_STATE queued
             ",
-            expect: &["listener_closed_with_queue warning errno=none local=nginx[17] peer=curl[42] reason=TCP_STATE also= count=2 complete"],
+            expect: &["listener_closed_with_queue warning errno=none local=nginx[17] peer=curl[42] reason=TCP_STATE also= count=2 signal=none complete"],
         },
         Scenario {
             name: "nobody waited",

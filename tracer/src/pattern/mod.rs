@@ -2,11 +2,12 @@
 
 mod cause;
 pub mod text;
+mod timeout;
 pub mod view;
 mod words;
 
 pub use text::{Lang, Text, Words};
-pub use view::{End, Found, Host, Listener, Loose, Occasion, Parked, SentReset, Verdict, View};
+pub use view::{End, Found, Host, Listener, Loose, Occasion, Parked, Piped, SentReset, Verdict, View};
 
 use crate::finding::Severity;
 use std::{fmt, time::Duration};
@@ -24,9 +25,19 @@ macro_rules! patterns {
             linger_zero_abort,
             listener_closed_with_queue,
             process_died,
+            broken_pipe,
+            sigpipe_killed,
             socket_destroyed,
             connection_reset,
+            peer_lost_state,
             connection_refused,
+            connect_timeout,
+            connect_abandoned,
+            icmp_unreachable,
+            retransmission_timeout,
+            user_timeout,
+            keepalive_timeout,
+            zero_window_stall,
             close_wait_leak,
             peer_stuck_in_close_wait,
         }
@@ -72,6 +83,8 @@ pub enum Trigger {
     Failed,
     /// A RST goes out for a connection of this host.
     ResetSent,
+    /// A send call gives EPIPE.
+    CallFailed,
     /// A process closes a socket that still connects.
     Abandoned,
     /// A process dies, of a signal or with a status other than 0, with a connection open.

@@ -5,7 +5,8 @@ use super::{
     cause::{self, Cause},
     words::{bytes, comm, owner, peer_owner, who},
 };
-use crate::finding::{Death, Fact, Severity};
+use crate::death::Death;
+use crate::finding::{Fact, Severity};
 
 /// Signals that a program gets because it is broken, or because the kernel gives it up:
 /// SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGSEGV. They have these numbers on every architecture but
@@ -30,7 +31,7 @@ SIGSEGV, SIGABRT, SIGBUS, SIGFPE and SIGILL are crashes. SIGKILL is somebody's d
 memory is short. Other signals and a status are a shutdown in the middle of work. A process that ends with status \
 0 is not told as a finding, only as a line of the story.",
             advice: "Look at the process's own log, its core dump, and the kernel log at this time (out of memory?).",
-            confirm: "journalctl --since -5min | grep -iE 'oom|segfault|killed'; coredumpctl list --since -5min",
+            confirm: "journalctl --since -5min | grep -iE 'oom|segfault|killed'",
         },
         zh: Words {
             seen: "\
@@ -38,7 +39,7 @@ memory is short. Other signals and a status are a shutdown in the middle of work
             means: "\
 SIGSEGV、SIGABRT、SIGBUS、SIGFPE、SIGILL 是崩溃。SIGKILL 是某一方的决定,内存不足时往往是内核。其他信号和状态是工作途中的退出。以状态 0 结束的进程不作为发现,只是经过中的一行。",
             advice: "查看该进程自己的日志、core dump,以及当时的内核日志(是否内存不足?)。",
-            confirm: "journalctl --since -5min | grep -iE 'oom|segfault|killed'; coredumpctl list --since -5min",
+            confirm: "journalctl --since -5min | grep -iE 'oom|segfault|killed'",
         },
     },
     judge,
@@ -55,7 +56,7 @@ SIGSEGV、SIGABRT、SIGBUS、SIGFPE、SIGILL 是崩溃。SIGKILL 是某一方的
                 100.1ms  c ESTABLISHED>CLOSE_WAIT
                 101ms    c CLOSE_WAIT>LAST_ACK owned
             ",
-            expect: &["process_died critical errno=none local=nginx[17] peer=curl[42] reason=none also= count=1 complete"],
+            expect: &["process_died critical errno=none local=nginx[17] peer=curl[42] reason=none also= count=1 signal=none complete"],
         },
         Scenario {
             name: "with unread data the client gets ECONNRESET",
@@ -70,7 +71,7 @@ SIGSEGV、SIGABRT、SIGBUS、SIGFPE、SIGILL 是崩溃。SIGKILL 是某一方的
                 100.05ms s ESTABLISHED>CLOSE owned unread=7 shutdown=3 exit=SIGSEGV
                 100.06ms s reset-sent reason=TCP_ABORT_ON_CLOSE owned unread=7 shutdown=3
             ",
-            expect: &["process_died critical ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_ABORT_ON_CLOSE also= count=1 complete"],
+            expect: &["process_died critical ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_ABORT_ON_CLOSE also= count=1 signal=none complete"],
         },
         Scenario {
             name: "what is left of it is parked before the finding is told",

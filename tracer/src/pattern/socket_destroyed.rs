@@ -52,7 +52,7 @@ queue, whatever POSIX says. Network managers do it when an address goes away, se
                 100.02ms c reset-sent reason=TCP_STATE owned by=ss[99]
                 100.03ms c ESTABLISHED>CLOSE err=ECONNABORTED owned by=ss[99]
             ",
-            expect: &["socket_destroyed warning ECONNABORTED local=curl[42] peer=nginx[17] reason=TCP_STATE also= count=1 complete"],
+            expect: &["socket_destroyed warning ECONNABORTED local=curl[42] peer=nginx[17] reason=TCP_STATE also= count=1 signal=none complete"],
         },
         Scenario {
             name: "while it connects",

@@ -2,9 +2,10 @@
 
 use super::{Setting, Value};
 use crate::{
+    death::Death,
     errno::Errno,
-    event::{Cookie, Owner, Presence, Snapshot, Task},
-    finding::{Death, Fact, FindingId, Severity},
+    event::{Cookie, Delivery, Owner, Presence, Snapshot, Task},
+    finding::{Fact, FindingId, Severity},
     time::Time,
 };
 use hashbrown::HashMap;
@@ -13,6 +14,9 @@ use tracer_common::{
     State,
     record::{reset_sent::Segment, socket::Tuple},
 };
+
+/// The bit of SYN in a TCP header's flags, RFC 9293.
+const SYN: u8 = 0x02;
 
 /// One incident as a rule sees it. Pure: two equal views give equal verdicts.
 pub struct View<'a> {
@@ -59,6 +63,11 @@ pub enum Occasion {
         /// When.
         at: Time,
     },
+    /// A send call of its process gave EPIPE.
+    CallFailed {
+        /// When.
+        at: Time,
+    },
     /// Its process closed the end while it still connected.
     Abandoned {
         /// When.
@@ -87,6 +96,7 @@ impl Occasion {
         match self {
             Self::Failed { at, .. }
             | Self::ResetSent { at }
+            | Self::CallFailed { at }
             | Self::Abandoned { at }
             | Self::Died { at }
             | Self::Stayed { at }
@@ -110,6 +120,8 @@ pub struct End {
     pub failed: Option<(Time, State, Errno)>,
     /// The error a call of the program got, when it came to light.
     pub observed: Option<(Time, &'static str, Errno)>,
+    /// Its process' last send that gave EPIPE.
+    pub piped: Option<Piped>,
     /// When the same process was connected to the same port after this end was refused.
     pub retried: Option<Time>,
     /// The owner, as a look has found it.
@@ -128,6 +140,7 @@ impl End {
             reset_sent: None,
             failed: None,
             observed: None,
+            piped: None,
             retried: None,
             holder: None,
             told: Vec::new(),
@@ -153,6 +166,19 @@ impl End {
             (None, holder) => holder,
         }
     }
+}
+
+/// A send that gave EPIPE.
+#[derive(Clone, Copy, Debug)]
+pub struct Piped {
+    /// When.
+    pub at: Time,
+    /// The thread that sent.
+    pub by: Task,
+    /// What became of the SIGPIPE; none when none was sent (`MSG_NOSIGNAL`).
+    pub signal: Option<Delivery>,
+    /// When the process died of it.
+    pub killed: Option<Time>,
 }
 
 /// A RST that a socket of this host sent.
@@ -200,6 +226,13 @@ pub struct Loose {
     pub reason: Option<i32>,
     /// The segment it answered.
     pub answered: Segment,
+}
+
+impl Loose {
+    /// Whether it answered an attempt to connect, or the answer to one.
+    pub fn of_syn(&self) -> bool {
+        self.answered.tcp_flags & SYN != 0
+    }
 }
 
 /// A listening socket.

@@ -56,6 +56,9 @@ pub struct FindingRecord {
     /// How that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno_source: Option<ErrnoSource>,
+    /// The signal the program got with it: `SIGPIPE`; absent when it got none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<&'static str>,
     /// The connection, seen from the end the finding is about.
     pub connection: ConnectionRecord,
     /// The process that owns that end; absent when unknown.
@@ -196,6 +199,7 @@ impl FindingRecord {
             advice: finding.advice.clone(),
             errno: finding.errno.map(|(errno, _)| errno.name()),
             errno_source: finding.errno.map(|(_, source)| source),
+            signal: finding.signal,
             connection: connection(&finding.local),
             process: process(&finding.local, processes),
             peer: finding

@@ -142,7 +142,7 @@ mod tests {
             "title": "RST answered a write to a socket in FIN_WAIT2",
             "message": "curl[4242] wrote 9 bytes 3.2 s after nginx[817] had closed; the kernel answered RST",
             "advice": "Treat end of file as the end of the connection.",
-            "errno": "EPIPE", "errno_source": "derived", "connection": connection, "process": process,
+            "errno": "EPIPE", "errno_source": "derived", "signal": "SIGPIPE", "connection": connection, "process": process,
             "peer": {
                 "connection": {
                     "family": "ipv4", "local": { "address": "127.0.0.1", "port": 8_080 },
@@ -170,7 +170,9 @@ mod tests {
     #[test]
     fn what_is_unknown_is_absent_and_what_is_empty_or_zero_is_not() {
         let value = told(&sample::bare(), &Processes::default());
-        for key in ["follows", "also", "errno", "errno_source", "process", "peer", "reset", "timeline_cut"] {
+        for key in
+            ["follows", "also", "errno", "errno_source", "signal", "process", "peer", "reset", "timeline_cut"]
+        {
             assert!(value.get(key).is_none(), "{key}");
         }
         for key in ["direction", "state", "cookie", "age_ns", "community_id"] {

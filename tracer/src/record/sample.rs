@@ -8,12 +8,11 @@ use super::{
     run::{Counts, LossRecord, Probe, ProbeTime, Start, Stats, Stop},
 };
 use crate::{
+    death::Death,
     enrich::{Container, ProcessFacts},
     errno::Errno,
     event::{Cookie, Event, Origin, Owner, Snapshot, Source, Task, What},
-    finding::{
-        self, Death, Direction, ErrnoSource, Fact, FindingId, Happening, Party, Reset, Severity, Step,
-    },
+    finding::{self, Direction, ErrnoSource, Fact, FindingId, Happening, Party, Reset, Severity, Step},
     name::Comm,
     pattern::settings,
     time::Time,
@@ -76,6 +75,7 @@ pub(crate) fn finding() -> finding::Finding {
         message: "curl[4242] wrote 9 bytes 3.2 s after nginx[817] had closed; the kernel answered RST".into(),
         advice: "Treat end of file as the end of the connection.".into(),
         errno: Some((Errno::EPIPE, ErrnoSource::Derived)),
+        signal: Some("SIGPIPE"),
         local: party(tuple, 4_711, State::CloseWait, Direction::Outgoing, curl),
         peer: Some(party(tuple.swapped(), 4_712, State::FinWait2, Direction::Incoming, nginx)),
         reset: Some(Reset { sent: false, reason: Some("TCP_TIMEWAIT_SOCKET".into()), inferred: false }),
@@ -123,6 +123,7 @@ pub(crate) fn bare() -> finding::Finding {
         follows: vec![],
         also: vec![],
         errno: None,
+        signal: None,
         local: party,
         peer: None,
         reset: None,

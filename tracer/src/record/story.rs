@@ -2,7 +2,8 @@
 
 use super::{Actor, states};
 use crate::{
-    finding::{Death, Happening, Step},
+    death::Death,
+    finding::{Happening, Step},
     time::Time,
 };
 use schemars::JsonSchema;

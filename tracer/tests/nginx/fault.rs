@@ -72,7 +72,7 @@ impl Kind {
     pub(super) fn pattern(self) -> &'static str {
         match self {
             Self::Refused => "connection_refused",
-            Self::Reset => "connection_reset",
+            Self::Reset => "linger_zero_abort",
             Self::LateWrite => "fin_wait2_write_reset",
             Self::Queued => "accept_queue_reset",
         }
@@ -81,8 +81,7 @@ impl Kind {
     /// What holds as well, and may be told of the same connection.
     pub(super) fn allowed(self) -> &'static [&'static str] {
         match self {
-            Self::Refused => &[],
-            Self::Reset | Self::Queued => &["linger_zero_abort"],
+            Self::Refused | Self::Reset | Self::Queued => &[],
             Self::LateWrite => &["broken_pipe"],
         }
     }

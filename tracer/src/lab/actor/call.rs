@@ -68,6 +68,8 @@ pub enum SocketOption {
     OnlyV6(bool),
     /// `O_NONBLOCK`.
     Nonblocking(bool),
+    /// `TCP_REPAIR`, which needs `CAP_NET_ADMIN`: while it is on, `close` forgets the connection without a word.
+    Repair(bool),
 }
 
 /// One call of an actor on one of its sockets.

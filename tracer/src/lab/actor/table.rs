@@ -175,6 +175,7 @@ fn set(socket: &Socket, option: SocketOption) -> Result<(), Failure> {
         SocketOption::NoDelay(on) => one(socket, sockopt::TcpNoDelay, &on),
         SocketOption::OnlyV6(on) => one(socket, sockopt::Ipv6V6Only, &on),
         SocketOption::Nonblocking(on) => Ok(socket.set_nonblocking(on)?),
+        SocketOption::Repair(on) => one(socket, sockopt::TcpRepair, &on.into()),
     }
 }
 

@@ -4,38 +4,18 @@ use anyhow::Result;
 use tracer_common::State;
 
 use super::scene::{ALL_FAMILIES, Role, Scene};
-use super::{ANY, Case, Outcome, ROUTED};
-use crate::lab::actor::{SocketOption, errno_of};
+use super::{Case, Outcome, ROUTED};
+use crate::lab::actor::errno_of;
 
 const PATTERN: &str = "connection_reset";
 
-pub(super) const CASES: &[Case] = &[
-    Case {
-        pattern: Some(PATTERN),
-        variant: "client",
-        media: ANY,
-        families: ALL_FAMILIES,
-        play: |scene| aborted(scene, Role::Client),
-    },
-    Case {
-        pattern: Some(PATTERN),
-        variant: "server",
-        media: ANY,
-        families: ALL_FAMILIES,
-        play: |scene| aborted(scene, Role::Server),
-    },
-    Case { pattern: Some(PATTERN), variant: "forged", media: ROUTED, families: ALL_FAMILIES, play: forged },
-];
-
-/// The other end aborts: `SO_LINGER` of 0 s makes its close send a RST.
-fn aborted(scene: &Scene<'_>, victim: Role) -> Result<Outcome> {
-    let mut ends = scene.ends(victim)?;
-    let waiting = ends.local.waiting_recv()?;
-    ends.other.actor.set(ends.other.fd, SocketOption::Linger(Some(0)))?;
-    ends.other.close()?;
-    let errno = errno_of(ends.local.actor.join(waiting))?;
-    Ok(ends.found(scene, PATTERN, Some(errno), &["linger_zero_abort"]))
-}
+pub(super) const CASES: &[Case] = &[Case {
+    pattern: Some(PATTERN),
+    variant: "forged",
+    media: ROUTED,
+    families: ALL_FAMILIES,
+    play: forged,
+}];
 
 /// Something on the way sends the RST: the other end goes on and knows nothing.
 fn forged(scene: &Scene<'_>) -> Result<Outcome> {

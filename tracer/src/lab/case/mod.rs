@@ -1,13 +1,29 @@
 //! What can be made to happen: each documented pattern, and what looks like one and is none.
 
 mod accept_queue_reset;
+mod attempt;
+mod broken_pipe;
 mod close_wait_leak;
+mod close_with_unread_data;
+mod connect_abandoned;
+mod connect_timeout;
 mod connection_refused;
 mod connection_reset;
 mod decoy;
 mod fin_wait2_write_reset;
+mod icmp_unreachable;
+mod keepalive_timeout;
+mod linger_zero_abort;
+mod listener_closed_with_queue;
+mod peer_lost_state;
 mod peer_stuck_in_close_wait;
+mod process_died;
+mod retransmission_timeout;
 mod scene;
+mod sigpipe_killed;
+mod socket_destroyed;
+mod user_timeout;
+mod zero_window_stall;
 
 use std::sync::Arc;
 
@@ -139,10 +155,25 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
     [
         accept_queue_reset::CASES,
         close_wait_leak::CASES,
+        connect_abandoned::CASES,
+        connect_timeout::CASES,
         connection_refused::CASES,
+        sigpipe_killed::CASES,
+        process_died::CASES,
+        listener_closed_with_queue::CASES,
+        linger_zero_abort::CASES,
+        close_with_unread_data::CASES,
+        broken_pipe::CASES,
         connection_reset::CASES,
         fin_wait2_write_reset::CASES,
+        icmp_unreachable::CASES,
+        keepalive_timeout::CASES,
+        peer_lost_state::CASES,
         peer_stuck_in_close_wait::CASES,
+        retransmission_timeout::CASES,
+        socket_destroyed::CASES,
+        user_timeout::CASES,
+        zero_window_stall::CASES,
     ]
     .into_iter()
     .flatten()

@@ -10,8 +10,8 @@ use tracer_common::State;
 use super::{Expected, Outcome};
 use crate::lab::actor::{Actor, Call, Domain, Events, Fd, Started};
 use crate::lab::namespace::Namespace;
-use crate::lab::path::{Family, Path, Side};
-use crate::lab::router::Router;
+use crate::lab::path::{Family, Medium, Path, Side};
+use crate::lab::router::{Action, Router};
 use crate::lab::world::World;
 
 /// What the kernel does by itself takes microseconds; a case that waits longer is broken.
@@ -112,7 +112,12 @@ impl<'a> Scene<'a> {
 
     /// A client and a server with an accepted connection between them.
     pub(super) fn connection(&self) -> Result<(End, End)> {
-        let Service { mut actor, listener, address } = self.service()?;
+        self.connection_to(self.service()?)
+    }
+
+    /// A new client and the service with an accepted connection between them.
+    pub(super) fn connection_to(&self, service: Service) -> Result<(End, End)> {
+        let Service { mut actor, listener, address } = service;
         let client = self.connected(address)?;
         let (fd, _) = actor.accept(listener)?;
         Ok((client, End::new(actor, fd, address, self.path.server_side())))
@@ -135,6 +140,38 @@ impl<'a> Scene<'a> {
         })
     }
 
+    /// A used connection on which nothing is on its way and from now on nothing passes, seen from the client.
+    ///
+    /// `prepare` is done to the client before that.
+    pub(super) fn cut_off(&self, prepare: impl FnOnce(&mut End) -> Result<()>) -> Result<Ends> {
+        let mut ends = self.ends(Role::Client)?;
+        self.wait_acknowledged(&ends.other, &ends.local)?;
+        prepare(&mut ends.local)?;
+        self.router()?.set_rule(|_| Action::Drop);
+        Ok(ends)
+    }
+
+    /// Changes a network sysctl of the client's host, which on a routed path is the case's own.
+    pub(super) fn set_client_sysctl(&self, name: &str, value: &str) -> Result<()> {
+        ensure!(self.path.medium == Medium::Routed, "other cases share this world");
+        self.namespace(Side::A).set_sysctl(name, value)
+    }
+
+    /// Waits until all that `end` has sent is acknowledged by `other`.
+    pub(super) fn wait_acknowledged(&self, end: &End, other: &End) -> Result<()> {
+        self.namespace(end.side).wait_acknowledged(end.address, other.address, SOON)
+    }
+
+    /// Waits until `end` probes the window of `other`, with nothing in flight.
+    pub(super) fn wait_probing(&self, end: &End, other: &End) -> Result<()> {
+        self.namespace(end.side).wait_probing(end.address, other.address, SOON)
+    }
+
+    /// Kills the socket of `end` towards `other` as an administrator does.
+    pub(super) fn destroy(&self, end: &End, other: &End) -> Result<()> {
+        self.namespace(end.side).destroy(end.address, other.address)
+    }
+
     /// Waits until the socket of `end` towards `other` is in this state; `None`: is gone.
     pub(super) fn wait_state(&self, end: &End, other: &End, state: Option<State>) -> Result<()> {
         self.namespace(end.side).wait_state(end.address, other.address, state, SOON)
@@ -150,6 +187,13 @@ impl End {
     pub(super) fn wait_end_of_stream(&mut self) -> Result<()> {
         let events = self.actor.poll(self.fd, Events::EPOLLRDHUP, SOON)?;
         ensure!(events == Events::EPOLLRDHUP, "waited for the end of the stream, {events:?} came");
+        Ok(())
+    }
+
+    /// Waits for data.
+    pub(super) fn wait_readable(&mut self) -> Result<()> {
+        let events = self.actor.poll(self.fd, Events::EPOLLIN, SOON)?;
+        ensure!(events == Events::EPOLLIN, "waited for data, {events:?} came");
         Ok(())
     }
 
@@ -208,6 +252,19 @@ impl Ends {
             allowed,
         };
         Outcome::of(Some(expected), port, vec![local.actor, other.actor])
+    }
+
+    /// As [`Ends::found`], where nothing has happened to the other end and so nothing is to be told of it.
+    pub(super) fn found_here_alone(
+        self,
+        scene: &Scene<'_>,
+        pattern: &'static str,
+        errno: Errno,
+        allowed: &'static [&'static str],
+    ) -> Outcome {
+        let mut outcome = self.found(scene, pattern, Some(errno), allowed);
+        outcome.expected.iter_mut().for_each(|expected| expected.peer_pid = None);
+        outcome
     }
 }
 

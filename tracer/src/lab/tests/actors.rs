@@ -98,6 +98,8 @@ fn options_are_set_and_failures_have_names() {
         SocketOption::UserTimeout(500),
         SocketOption::NoDelay(true),
         SocketOption::Nonblocking(true),
+        SocketOption::Repair(true),
+        SocketOption::Repair(false),
     ] {
         client.set(near, option).expect("setsockopt");
     }

@@ -4,6 +4,7 @@ mod actors;
 mod cases;
 mod counters;
 mod routes;
+mod sockets;
 mod traces;
 
 use std::sync::Arc;

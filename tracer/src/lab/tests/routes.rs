@@ -138,6 +138,9 @@ fn a_sysctl_reaches_one_namespace_alone() {
     assert_eq!(world.namespace(Side::A).sysctl(name).expect("a value"), "7");
     assert_eq!(world.namespace(Side::B).sysctl(name).expect("a value"), before);
     assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv4/tcp_fin_timeout").expect("the host's"), host);
+    assert!(world.namespace(Side::A).has_sysctl(name).expect("/proc/sys"));
+    assert!(!world.namespace(Side::A).has_sysctl("net.ipv4.tcp_no_such").expect("/proc/sys"));
+    assert!(world.namespace(Side::A).has_sysctl("kernel.hostname").is_err());
     assert!(world.namespace(Side::A).set_sysctl("kernel.hostname", "x").is_err());
     assert!(world.namespace(Side::A).set_sysctl("net./../kernel/hostname", "x").is_err());
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
@@ -13,6 +14,7 @@ use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use super::{program, routed_world, skipped};
 use crate::lab::case::{decoys, patterns};
@@ -22,6 +24,8 @@ use crate::lab::path::{Family, Medium, Path, Side};
 
 /// `RTNLGRP_NSID`: the loss of a namespace that has a number here is told to this group.
 const GROUP_NSID: u32 = 28;
+/// Far more than all news together.
+const NEWS_BYTES: usize = 8 << 20;
 /// The kernel takes namespaces down in the background, all that have gone together.
 const GONE_LIMIT: Duration = Duration::from_secs(20);
 
@@ -41,6 +45,8 @@ impl Witness {
             let mut news = Socket::new(NETLINK_ROUTE)?;
             news.bind_auto()?;
             news.add_membership(GROUP_NSID)?;
+            // All namespaces go at once, and with each of them comes news.
+            setsockopt(&news, sockopt::RcvBufForce, &NEWS_BYTES)?;
             Ok(news)
         });
         Self { _namespace: namespace, links, news: news.expect("news"), present: HashSet::new() }
@@ -81,14 +87,20 @@ fn no_namespace_outlives_its_cases() {
         return;
     }
     let mut witness = Witness::new();
-    for case in patterns().chain(decoys()) {
-        for path in case.paths().filter(|path| path.family == Family::V4) {
-            let staged = case.stage_alone(&program(), path).expect("the case");
-            for side in [Side::A, Side::B] {
-                witness.watch(staged.world().namespace(side).handle());
-            }
-            staged.release();
+    let staged: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = patterns()
+            .chain(decoys())
+            .flat_map(|case| case.paths().map(move |path| (case, path)))
+            .filter(|(_, path)| path.family == Family::V4)
+            .map(|(case, path)| scope.spawn(move || case.stage_alone(&program(), path).expect("the case")))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread")).collect()
+    });
+    for staged in staged {
+        for side in [Side::A, Side::B] {
+            witness.watch(staged.world().namespace(side).handle());
         }
+        staged.release();
     }
     assert!(witness.present.len() >= 20);
     witness.wait_gone();

@@ -1,0 +1,71 @@
+//! SIGPIPE: sent before the call returns that it belongs to, and perhaps the end of the process.
+
+use super::{Engine, case::CaseKind};
+use crate::{
+    death::Death,
+    event::{Delivery, Event, Snapshot},
+    pattern::{Occasion, Piped},
+    time::Time,
+};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use std::time::Duration;
+
+/// A call returns this soon after its signal was sent, at the latest.
+const SOON: Duration = Duration::from_millis(20);
+/// Threads whose SIGPIPE waits for its call; those of pipes and UNIX sockets never find one.
+const CAPACITY: usize = 1_024;
+
+/// Signals that wait for the call they belong to, by thread.
+#[derive(Default)]
+pub(super) struct Signals {
+    by_thread: HashMap<u32, (Time, Delivery), RandomState>,
+}
+
+impl Signals {
+    pub(super) fn sent(&mut self, tid: u32, at: Time, delivery: Delivery) {
+        if self.by_thread.len() >= CAPACITY {
+            self.by_thread.retain(|_, (sent, _)| at.since(*sent) < SOON);
+        }
+        if self.by_thread.len() < CAPACITY {
+            self.by_thread.insert(tid, (at, delivery));
+        }
+    }
+
+    /// The signal of a call that returns now.
+    fn of(&mut self, tid: u32, at: Time) -> Option<Delivery> {
+        let (sent, delivery) = self.by_thread.remove(&tid)?;
+        (sent <= at && at.since(sent) < SOON).then_some(delivery)
+    }
+}
+
+impl Engine {
+    /// A send gave EPIPE.
+    pub(super) fn broken_pipe(&mut self, event: &Event, end: &Snapshot) {
+        let signal = self.signals.of(event.task.tid, event.at);
+        if self.ends.get(end.cookie).is_none() {
+            self.remember_closed(event.at, *end);
+        }
+        if let Some(known) = self.ends.get_mut(end.cookie) {
+            known.piped = Some(Piped { at: event.at, by: event.task, signal, killed: None });
+        }
+        self.open(end.cookie, CaseKind::CallFailed, Occasion::CallFailed { at: event.at });
+    }
+
+    /// A process dies of a signal: of the SIGPIPE of a send, when that is what it died of.
+    pub(super) fn process_died(&mut self, event: &Event, death: Death) {
+        if death.name() != "SIGPIPE" {
+            return;
+        }
+        let open: Vec<_> = self.cases.iter().filter(|(id, _)| id.kind == CaseKind::CallFailed).collect();
+        let open: Vec<_> = open.into_iter().map(|(id, _)| *id).collect();
+        for id in open {
+            let Some(end) = self.ends.get_mut(id.subject) else { continue };
+            let Some(piped) = end.piped.as_mut().filter(|piped| piped.by.pid == event.task.pid) else {
+                continue;
+            };
+            piped.killed = Some(event.at);
+            self.judge(id, event.at);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! One end closes while data it has not read is waiting; the other waits for a reply.
+
+use anyhow::Result;
+
+use super::scene::{ALL_FAMILIES, REQUEST, Role, Scene};
+use super::{ANY, Case, Outcome};
+use crate::lab::actor::errno_of;
+
+const PATTERN: &str = "close_with_unread_data";
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        pattern: Some(PATTERN),
+        variant: "server_closes",
+        media: ANY,
+        families: ALL_FAMILIES,
+        play: |scene| play(scene, Role::Client),
+    },
+    Case {
+        pattern: Some(PATTERN),
+        variant: "client_closes",
+        media: ANY,
+        families: ALL_FAMILIES,
+        play: |scene| play(scene, Role::Server),
+    },
+];
+
+fn play(scene: &Scene<'_>, victim: Role) -> Result<Outcome> {
+    let mut ends = scene.ends(victim)?;
+    ends.local.send(REQUEST)?;
+    ends.other.wait_readable()?;
+    let waiting = ends.local.waiting_recv()?;
+    ends.other.close()?;
+    let errno = errno_of(ends.local.actor.join(waiting))?;
+    Ok(ends.found(scene, PATTERN, Some(errno), &[]))
+}

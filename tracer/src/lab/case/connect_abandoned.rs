@@ -1,0 +1,42 @@
+//! Nobody answers the client's SYNs, and the application gives up before the kernel does.
+
+use std::sync::mpsc::channel;
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+
+use super::attempt::Attempt;
+use super::scene::{ALL_FAMILIES, SOON, Scene};
+use super::{Case, Outcome, ROUTED};
+use crate::lab::actor::SocketOption;
+use crate::lab::router::Action;
+
+const PATTERN: &str = "connect_abandoned";
+
+pub(super) const CASES: &[Case] = &[Case {
+    pattern: Some(PATTERN),
+    variant: "retransmitted",
+    media: ROUTED,
+    families: ALL_FAMILIES,
+    play: abandoned,
+}];
+
+/// The client closes as soon as its SYN has been retransmitted, 1 s after the first.
+fn abandoned(scene: &Scene<'_>) -> Result<Outcome> {
+    let mut attempt = Attempt::prepare(scene)?;
+    let (sender, retransmitted) = channel();
+    let mut first = true;
+    scene.router()?.set_rule(move |segment| {
+        if segment.syn && !std::mem::take(&mut first) {
+            // Nobody listens any more once the case has gone on.
+            _ = sender.send(());
+        }
+        Action::Drop
+    });
+    attempt.client.set(attempt.fd, SocketOption::Nonblocking(true))?;
+    let errno = attempt.connect()?;
+    ensure!(errno == Errno::EINPROGRESS, "connect gave {errno:?}");
+    retransmitted.recv_timeout(SOON).context("waiting for a second SYN")?;
+    attempt.client.close(attempt.fd)?;
+    Ok(attempt.found(scene, PATTERN, None))
+}
