@@ -105,6 +105,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
             let record: Answer = read(bytes)?;
             let found = match record.state {
                 answer::GONE => Presence::Gone,
+                answer::QUEUED => Presence::Queued,
                 answer::UNKNOWN => Presence::Unknown,
                 number => Presence::In(state(number)?),
             };

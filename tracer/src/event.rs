@@ -101,6 +101,8 @@ pub enum Origin {
 pub enum Presence {
     /// It is in this state (a remainder: in this sub-state).
     In(State),
+    /// It waits in an accept queue; no process has it yet.
+    Queued,
     /// It is gone.
     Gone,
     /// It could not be asked.

@@ -15,7 +15,7 @@
 //! | `sigpipe delivered`, `sigpipe ignored` | the process is sent SIGPIPE |
 //! | `exits SIGNAL` | it dies |
 //! | `holder NAME[PID] fd=N` | a look finds a descriptor |
-//! | `found STATE`, `found gone`, `found unknown` | a look for this one socket is answered |
+//! | `found STATE`, `found waiting`, `found gone`, `found unknown` | a look for this one socket is answered |
 //!
 //! and, without an end, `holders-done [began=MS]` and `lost COUNT`. Details: `err=ERRNO unacked=N unread=N received=N
 //! shutdown=N retransmits=N probes=N window=N unsent=N user_timeout=MS silent=MS soft=ERRNO fin_timeout=SECONDS
@@ -245,7 +245,7 @@ fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Event> {
             None if argument.is_none()
                 && (word.contains('[')
                     || word.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit())
-                    || matches!(word, "gone" | "unknown" | "delivered" | "ignored")) =>
+                    || matches!(word, "gone" | "waiting" | "unknown" | "delivered" | "ignored")) =>
             {
                 argument = Some(word);
             }
@@ -325,6 +325,7 @@ fn exit_code(word: &str) -> Result<i32> {
 fn presence(word: &str) -> Result<Presence> {
     Ok(match word {
         "gone" => Presence::Gone,
+        "waiting" => Presence::Queued,
         "unknown" => Presence::Unknown,
         state => Presence::In(State::parse(state).context("no such state")?),
     })

@@ -40,6 +40,8 @@ pub(super) struct Case {
     pub(super) next: Time,
     /// Since when a look is awaited; none when none is.
     pub(super) looking: Option<Time>,
+    /// Whether the look is for this one socket, not for all holders.
+    pub(super) exact: bool,
     /// What the look has found.
     pub(super) looked: Option<Presence>,
     /// Whether the owner was looked for.

@@ -93,7 +93,13 @@ impl Engine {
             (CaseKind::Parked(_) | CaseKind::ResetSent, Some(orphan)) => {
                 Request::Socket { cookie: orphan.cookie, tuple: orphan.tuple }
             }
-            _ => Request::Holders,
+            _ => match self.ends.get(id.subject) {
+                // Whether it still waits for accept() no descriptor tells.
+                Some(end) if end.snapshot.queued() => {
+                    Request::Socket { cookie: end.snapshot.cookie, tuple: end.tuple() }
+                }
+                _ => Request::Holders,
+            },
         };
         if request != Request::Holders && !self.may_look(now) {
             self.load.looks_skipped += 1;
@@ -103,6 +109,7 @@ impl Engine {
             self.requests.push(request);
         }
         case.looking = Some(now);
+        case.exact = request != Request::Holders;
         case.next = now + LOOK_PATIENCE;
         case.last = case.last.max(case.next);
         self.cases.put(id, case);

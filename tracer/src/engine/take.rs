@@ -261,15 +261,15 @@ impl Engine {
             None => self.cases.looking(),
         };
         for id in ids {
-            let parked = matches!(id.kind, CaseKind::Parked(_));
             let Some(case) = self.cases.get_mut(id) else { continue };
-            let since = case.looking.filter(|_| parked == asked.is_some());
+            let exact = case.exact;
+            let since = case.looking.filter(|_| exact == asked.is_some());
             if since.is_none_or(|since| since > began) {
                 continue;
             }
             case.looking = None;
             // A socket that no descriptor leads to was closed in the meantime.
-            case.looked = if parked { Some(found) } else { Some(case.looked.unwrap_or(Presence::Gone)) };
+            case.looked = if exact { Some(found) } else { Some(case.looked.unwrap_or(Presence::Gone)) };
             self.judge(id, at);
         }
     }
@@ -281,7 +281,15 @@ impl Engine {
             return;
         }
         let last = occasion.at() + self.hold();
-        let case = Case { occasion, last, next: last, looking: None, looked: None, owner_sought: false };
+        let case = Case {
+            occasion,
+            last,
+            next: last,
+            looking: None,
+            exact: false,
+            looked: None,
+            owner_sought: false,
+        };
         self.cases.put(id, case);
         self.judge(id, occasion.at());
     }

@@ -204,9 +204,11 @@ pub fn sockets(asked: &[(Cookie, Tuple)]) -> Vec<(Cookie, Presence)> {
         let query = Query { local, remote, interface: 0, cookie: Some(cookie.0) };
         match diag.as_mut().map(|diag| diag.ask(&query)) {
             Ok(Ok(Answer::Gone)) => Presence::Gone,
-            Ok(Ok(Answer::State { state, .. })) => {
-                State::from_number(state).map_or(Presence::Unknown, Presence::In)
-            }
+            Ok(Ok(Answer::State { state, held, minisock, .. })) => match State::from_number(state) {
+                // Orphans, which nobody holds either, are in other states.
+                Some(State::Established | State::CloseWait) if !held && !minisock => Presence::Queued,
+                state => state.map_or(Presence::Unknown, Presence::In),
+            },
             Ok(Err(_)) | Err(_) => Presence::Unknown,
         }
     };

@@ -375,6 +375,7 @@ impl Live {
     fn answer(&mut self, asked: Option<Cookie>, found: Presence, began: Time) -> Result<()> {
         let state = match found {
             Presence::In(state) => state.number(),
+            Presence::Queued => answer::QUEUED,
             Presence::Gone => answer::GONE,
             Presence::Unknown => answer::UNKNOWN,
         };

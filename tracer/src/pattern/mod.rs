@@ -20,6 +20,7 @@ macro_rules! patterns {
     ($with:ident) => {
         $with! {
             accept_queue_reset,
+            accept_queue_fin,
             fin_wait2_write_reset,
             close_with_unread_data,
             linger_zero_abort,

@@ -55,6 +55,8 @@ pub enum Answer {
         state: u8,
         /// Whether it is such a minisock, which has no owner any more.
         minisock: bool,
+        /// Whether a process can hold it: orphans, and what waits for accept(), have no inode.
+        held: bool,
         /// The cookie, for a query that had none.
         cookie: u64,
     },
@@ -88,6 +90,7 @@ impl SockDiag {
             }
             Reply::Socket(header) => Ok(Answer::State {
                 state: header.state,
+                held: header.inode != 0,
                 minisock: header.timer == Some(Timer::TimeWait),
                 cookie: cookie_number(header.socket_id.cookie),
             }),
@@ -230,7 +233,12 @@ mod tests {
     }
 
     fn answer(query: &Query, state: u8, minisock: bool) -> Answer {
-        Answer::State { state, minisock, cookie: query.cookie.expect("asked with its cookie") }
+        Answer::State {
+            state,
+            minisock,
+            held: !minisock,
+            cookie: query.cookie.expect("asked with its cookie"),
+        }
     }
 
     /// Asks until this is the answer: an ACK may come 40 ms late.

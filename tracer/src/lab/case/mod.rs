@@ -1,5 +1,6 @@
 //! What can be made to happen: each documented pattern, and what looks like one and is none.
 
+mod accept_queue_fin;
 mod accept_queue_reset;
 mod attempt;
 mod broken_pipe;
@@ -153,6 +154,7 @@ impl Staged {
 /// Every case of a pattern.
 pub fn patterns() -> impl Iterator<Item = &'static Case> {
     [
+        accept_queue_fin::CASES,
         accept_queue_reset::CASES,
         close_wait_leak::CASES,
         connect_abandoned::CASES,

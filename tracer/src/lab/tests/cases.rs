@@ -8,6 +8,7 @@ use crate::lab::path::{Family, Path};
 
 /// What the application at the end of each pattern gets, by kernel-independent TCP rules.
 const ERRNOS: &[(&str, Option<&str>)] = &[
+    ("accept_queue_fin", None),
     ("accept_queue_reset", Some("ECONNRESET")),
     ("close_wait_leak", None),
     ("connect_abandoned", None),
