@@ -7,7 +7,15 @@ mod stage;
 mod verdict;
 mod watcher;
 
-use crate::{cli::exit::Exit, cli::watch::DemoArgs, lab::case, pattern};
+use crate::{
+    cli::exit::Exit,
+    cli::watch::DemoArgs,
+    lab::{
+        case::{self, Case},
+        path::Path,
+    },
+    pattern,
+};
 use anyhow::{Context, Result, bail};
 use stage::Stage;
 use std::{
@@ -21,7 +29,9 @@ use watcher::Watcher;
 const LEAK_AFTER: Duration = Duration::from_secs(8);
 /// What makes no event is looked for by then; a wrong finding would have come, too.
 const QUIET: Duration = Duration::from_secs(3);
-/// The whole demo ends by then.
+/// As many situations that were not told at all are made to happen once more.
+const AGAIN: usize = 4;
+/// A round ends by then.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs the demo.
@@ -34,12 +44,52 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
             bail!("nothing makes {id} happen yet; `tcptrace list` names the patterns");
         }
     }
-    let wanted = |id: &str| arguments.ids.is_empty() || arguments.ids.contains(&id);
+    let begun = Instant::now();
+    let wanted =
+        |case: &Case| case.pattern.is_none_or(|id| arguments.ids.is_empty() || arguments.ids.contains(&id));
+    let mut lines = round(&arguments.exclude, |case, _| wanted(case))?;
+    let missed: Vec<String> = lines.iter().filter(|line| line.missed).map(|line| line.name.clone()).collect();
+    let mut second = 0;
+    if arguments.exclude.is_empty() && (1..=AGAIN).contains(&missed.len()) {
+        // Some kernels tell nothing of what an interrupt does in certain processes' time: seen in a sandbox that
+        // protects its own. What is blind is so again; what is told wrongly is not excused.
+        let again = round(&[], |case, path| missed.contains(&format!("{} {path}", case.name())))?;
+        for line in again.into_iter().filter(|line| line.holds) {
+            if let Some(first) = lines.iter_mut().find(|first| first.name == line.name) {
+                *first = line;
+                second += 1;
+            }
+        }
+    }
+    clear_progress();
+    show(&lines, arguments.verbose > 0)?;
+    let wrong = lines.iter().filter(|line| !line.holds).count();
+    let off = arguments.exclude.iter().copied().filter(|id| pattern::by_id(id).is_some()).count();
+    let seconds = begun.elapsed().as_secs_f64();
+    let mut out = std::io::stdout().lock();
+    if wrong == 0 {
+        let paths = lines.len();
+        let again = if second == 0 { String::new() } else { format!(" ({second} at the second attempt)") };
+        writeln!(
+            out,
+            "{paths} situations, each as it happened{again}; nothing else appeared ({seconds:.0} s)"
+        )?;
+        return Ok(Exit::Done);
+    }
+    writeln!(out, "{wrong} of {} situations were not told as they happened ({seconds:.0} s)", lines.len())?;
+    if off > 0 {
+        writeln!(out, "{off} patterns were switched off by --exclude")?;
+    }
+    Ok(Exit::Failure)
+}
+
+/// Makes situations happen under a watcher of their own, and judges what it tells.
+fn round(exclude: &[&str], wanted: impl Fn(&Case, Path) -> bool) -> Result<Vec<Line>> {
     let begun = Instant::now();
     progress("making private network namespaces");
     let stage = Stage::build(wanted)?;
     progress("attaching to the kernel");
-    let mut watcher = Watcher::start(&stage.namespaces(), LEAK_AFTER, &arguments.exclude)?;
+    let mut watcher = Watcher::start(&stage.namespaces(), LEAK_AFTER, exclude)?;
     progress(&format!("making {} situations happen", stage.len()));
     let staged = stage.play().context("making the situations happen")?;
     let played = Instant::now();
@@ -57,23 +107,7 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
     for finding in watcher.stop()? {
         verdicts.take(finding);
     }
-    let lines = verdicts.judge();
-    clear_progress();
-    show(&lines, arguments.verbose > 0)?;
-    let wrong = lines.iter().filter(|line| !line.holds).count();
-    let off = arguments.exclude.iter().copied().filter(|id| pattern::by_id(id).is_some()).count();
-    let seconds = begun.elapsed().as_secs_f64();
-    let mut out = std::io::stdout().lock();
-    if wrong == 0 {
-        let paths = lines.len();
-        writeln!(out, "{paths} situations, each as it happened; nothing else appeared ({seconds:.0} s)")?;
-        return Ok(Exit::Done);
-    }
-    writeln!(out, "{wrong} of {} situations were not told as they happened ({seconds:.0} s)", lines.len())?;
-    if off > 0 {
-        writeln!(out, "{off} patterns were switched off by --exclude")?;
-    }
-    Ok(Exit::Failure)
+    Ok(verdicts.judge())
 }
 
 /// A line for each situation that was told on every path, and one for each path where it was not.

@@ -26,8 +26,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Makes the worlds for the cases of the wanted patterns, and for every decoy.
-    pub(super) fn build(wanted: impl Fn(&str) -> bool) -> Result<Self> {
+    /// Makes the worlds for the cases and paths that are wanted.
+    pub(super) fn build(wanted: impl Fn(&Case, Path) -> bool) -> Result<Self> {
         let program = Program::this(&["__actor"]);
         let calm = Arc::new(World::new(program.clone()).context("making network namespaces")?);
         let hasty = Arc::new(World::new(program.clone()).context("making network namespaces")?);
@@ -35,9 +35,8 @@ impl Stage {
             hasty.namespace(side).set_sysctl("net.ipv4.tcp_fin_timeout", HASTY_FIN_TIMEOUT)?;
         }
         let mut stage = Self { worlds: vec![Arc::clone(&calm), Arc::clone(&hasty)], scenes: Vec::new() };
-        let cases = case::patterns().filter(|case| case.pattern.is_some_and(&wanted)).chain(case::decoys());
-        for case in cases {
-            for path in case.paths() {
+        for case in case::patterns().chain(case::decoys()) {
+            for path in case.paths().filter(|path| wanted(case, *path)) {
                 let world = if path.medium == Medium::Routed {
                     // The rules of a router are its case's own.
                     stage

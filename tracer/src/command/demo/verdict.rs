@@ -6,8 +6,12 @@ use std::collections::BTreeSet;
 
 /// One situation and what became of it.
 pub(super) struct Line {
+    /// The case and its path.
+    pub(super) name: String,
     /// Whether it was told as it happened, and nothing else was.
     pub(super) holds: bool,
+    /// Whether it was not told, or not in full; nothing told contradicts it.
+    pub(super) missed: bool,
     /// The pattern, or `(nothing)` for a decoy.
     pub(super) pattern: &'static str,
     /// Which variant.
@@ -80,7 +84,9 @@ impl<'a> Verdicts<'a> {
     pub(super) fn judge(self) -> Vec<Line> {
         let lines = self.staged.iter().zip(&self.findings).map(|(staged, found)| line(staged, found));
         let strays = self.strays.iter().map(|finding| Line {
+            name: String::new(),
             holds: false,
+            missed: false,
             pattern: "(nothing)",
             situation: "no situation".to_owned(),
             path: String::new(),
@@ -99,7 +105,9 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
     let Some(expected) = &staged.expected else {
         let wrong: Vec<&Value> = found.iter().filter(|finding| finding["severity"] != "info").collect();
         return Line {
+            name: staged.name.clone(),
             holds: wrong.is_empty(),
+            missed: false,
             pattern: "(nothing)",
             situation,
             path,
@@ -114,6 +122,11 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
     });
     let mut details: Vec<String> = others.map(|finding| format!("also told: {}", summary(finding))).collect();
     let holds = right.is_some() && details.is_empty();
+    let missed = right.is_none()
+        && found.iter().all(|finding| {
+            let allowed = expected.allowed.iter().any(|id| finding["pattern"] == **id);
+            allowed || contradictions(expected, finding).is_empty()
+        });
     if right.is_none() {
         let closest = found
             .iter()
@@ -124,7 +137,9 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
     }
     details.extend(right.and_then(|finding| finding["message"].as_str()).map(str::to_owned));
     Line {
+        name: staged.name.clone(),
         holds,
+        missed,
         pattern: expected.pattern,
         situation,
         path,
@@ -135,9 +150,18 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
 
 /// Where a finding is not what happened.
 fn differences(expected: &Expected, finding: &Value) -> Vec<String> {
+    compare_all(expected, finding, false)
+}
+
+/// Where a finding says what did not happen; what it does not say is no contradiction.
+fn contradictions(expected: &Expected, finding: &Value) -> Vec<String> {
+    compare_all(expected, finding, true)
+}
+
+fn compare_all(expected: &Expected, finding: &Value, said_only: bool) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut compare = |what: &str, told: Option<String>, seen: Option<String>| {
-        if told != seen {
+        if told != seen && !(said_only && told.is_none()) {
             let show = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
             wrong.push(format!("{what} is {}, was {}", show(told), show(seen)));
         }
