@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use tracer::{
-    pattern::{CATALOGUE, Lang, settings},
+    pattern::{CATALOGUE, Lang, by_id, settings},
     scenario::{play, summary},
 };
 
@@ -13,6 +13,12 @@ fn every_scenario_yields_exactly_what_it_expects() {
     for pattern in CATALOGUE {
         for scenario in pattern.scenarios {
             let findings = play(scenario.trace, |_| true).expect("a history");
+            for finding in &findings {
+                let known = by_id(finding.pattern).expect("a pattern");
+                let errno = finding.errno.map(|(errno, _)| errno.name());
+                let declared = errno.as_deref().is_none_or(|errno| known.errnos.contains(&errno));
+                assert!(declared, "{}: its page does not name {errno:?}", known.id);
+            }
             let told: Vec<String> = findings.iter().map(summary).collect();
             let holds = told.len() == scenario.expect.len()
                 && scenario.expect.iter().zip(&told).all(|(expected, told)| {

@@ -53,9 +53,9 @@ impl Cli {
 /// What to explain.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// Id of a pattern; without one, how to find it
-    #[arg(value_name = "ID", value_parser = value::pattern)]
-    pub id: Option<&'static str>,
+    /// Id of a pattern, or name of an errno; without one, all there are
+    #[arg(value_name = "ID|ERRNO", value_parser = value::subject)]
+    pub subject: Option<value::Subject>,
     /// Language of the words [default: from the locale]
     #[arg(long, value_enum)]
     pub lang: Option<LangArg>,

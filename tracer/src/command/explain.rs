@@ -1,11 +1,11 @@
-//! `tcptrace explain`: the documentation of a pattern, offline.
+//! `tcptrace explain`: the documentation of a pattern or an errno, offline.
 
 use crate::{
-    cli::{ExplainArgs, exit::Exit, language},
-    pattern::{CATALOGUE, Lang, Pattern, by_id},
+    cli::{ExplainArgs, exit::Exit, language, value::Subject},
+    pattern::{CATALOGUE, ERRNO_PAGES, ErrnoPage, Lang, Pattern},
     terminal::{columns, wrap},
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::io::Write;
 
 /// Headings of a page.
@@ -15,6 +15,7 @@ struct Headings {
     advice: &'static str,
     confirm: &'static str,
     settings: &'static str,
+    patterns: &'static str,
 }
 
 const ENGLISH: Headings = Headings {
@@ -23,6 +24,7 @@ const ENGLISH: Headings = Headings {
     advice: "DO",
     confirm: "CONFIRM WITH",
     settings: "THRESHOLDS (--set KEY=VALUE)",
+    patterns: "PATTERNS THAT GIVE IT",
 };
 const CHINESE: Headings = Headings {
     seen: "现象",
@@ -30,6 +32,7 @@ const CHINESE: Headings = Headings {
     advice: "处理",
     confirm: "确认命令",
     settings: "阈值(--set KEY=VALUE)",
+    patterns: "给出它的模式",
 };
 
 /// Prints a page, or how to find one.
@@ -38,8 +41,9 @@ const CHINESE: Headings = Headings {
 /// When standard output cannot be written.
 pub fn run(arguments: &ExplainArgs) -> Result<Exit> {
     let lang = language(arguments.lang);
-    let text = match arguments.id {
-        Some(id) => page(by_id(id).context("the id was checked")?, lang, columns()),
+    let text = match arguments.subject {
+        Some(Subject::Pattern(pattern)) => page(pattern, lang, columns()),
+        Some(Subject::Errno(errno)) => errno_page(errno, lang, columns()),
         None => usage(lang),
     };
     std::io::stdout().write_all(text.as_bytes())?;
@@ -48,12 +52,27 @@ pub fn run(arguments: &ExplainArgs) -> Result<Exit> {
 
 fn usage(lang: Lang) -> String {
     let head = match lang {
-        Lang::En => "tcptrace explain ID, with one of:",
-        Lang::Zh => "tcptrace explain ID,ID 为下列之一:",
+        Lang::En => "tcptrace explain ID or ERRNO, with one of:",
+        Lang::Zh => "tcptrace explain ID 或 ERRNO,为下列之一:",
     };
     let ids: Vec<String> =
         CATALOGUE.iter().map(|pattern| format!("  {:<26} {}", pattern.id, pattern.title)).collect();
-    format!("{head}\n\n{}\n", ids.join("\n"))
+    let errnos: Vec<&str> = ERRNO_PAGES.iter().map(|page| page.name).collect();
+    format!("{head}\n\n{}\n\n{}\n", ids.join("\n"), wrap(&errnos.join(" "), 80, "  "))
+}
+
+fn errno_page(errno: &ErrnoPage, lang: Lang, columns: usize) -> String {
+    let headings = match lang {
+        Lang::En => ENGLISH,
+        Lang::Zh => CHINESE,
+    };
+    let mut parts = vec![errno.name.to_owned(), wrap(errno.of(lang), columns, "  ")];
+    let patterns: Vec<String> =
+        errno.patterns().map(|pattern| format!("  {:<26} {}", pattern.id, pattern.title)).collect();
+    if !patterns.is_empty() {
+        parts.push(format!("{}\n{}", headings.patterns, patterns.join("\n")));
+    }
+    parts.join("\n\n") + "\n"
 }
 
 fn page(pattern: &Pattern, lang: Lang, columns: usize) -> String {
@@ -82,8 +101,8 @@ fn page(pattern: &Pattern, lang: Lang, columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{page, usage};
-    use crate::pattern::{CATALOGUE, Lang};
+    use super::{errno_page, page, usage};
+    use crate::pattern::{CATALOGUE, ERRNO_PAGES, Lang};
     use textwrap::core::display_width;
 
     #[test]
@@ -102,6 +121,17 @@ mod tests {
                 assert!(page.contains(&format!("{}={}", setting.key, setting.default)), "{}", pattern.id);
             }
         }
+    }
+
+    #[test]
+    fn an_errno_has_a_page_that_names_its_patterns() {
+        for (errno, lang) in ERRNO_PAGES.iter().flat_map(|page| [(page, Lang::En), (page, Lang::Zh)]) {
+            let page = errno_page(errno, lang, 80);
+            assert!(page.lines().all(|line| display_width(line) <= 80), "{page}");
+            assert!(errno.patterns().all(|pattern| page.contains(pattern.id)), "{page}");
+        }
+        let timeouts = ERRNO_PAGES.iter().find(|page| page.name == "ETIMEDOUT").expect("a page");
+        assert!(timeouts.patterns().count() >= 5);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Stay(State::CloseWait, &AFTER)],
     supersedes: &[],
     settings: &[&AFTER],
+    errnos: &[],
     text: Text {
         en: Words {
             seen: "\

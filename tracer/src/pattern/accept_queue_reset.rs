@@ -22,6 +22,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Failed],
     supersedes: &["connection_reset", "linger_zero_abort", "close_with_unread_data", "process_died"],
     settings: &[],
+    errnos: &["ECONNRESET", "EPIPE"],
     text: Text {
         en: Words {
             seen: "\

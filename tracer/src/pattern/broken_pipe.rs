@@ -22,6 +22,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::CallFailed],
     supersedes: &[],
     settings: &[],
+    errnos: &["EPIPE", "SIGPIPE"],
     text: Text {
         en: Words {
             seen: "\

@@ -26,6 +26,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Stay(State::CloseWait, &AFTER)],
     supersedes: &["peer_stuck_in_close_wait"],
     settings: &[&AFTER],
+    errnos: &[],
     text: Text {
         en: Words {
             seen: "\

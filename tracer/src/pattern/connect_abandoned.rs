@@ -20,6 +20,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Abandoned],
     supersedes: &[],
     settings: &[],
+    errnos: &[],
     text: Text {
         en: Words {
             seen: "\

@@ -18,6 +18,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Failed],
     supersedes: &[],
     settings: &[],
+    errnos: &["ECONNREFUSED"],
     text: Text {
         en: Words {
             seen: "\

@@ -22,6 +22,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Failed],
     supersedes: &[],
     settings: &[],
+    errnos: &["ECONNRESET", "EPIPE"],
     text: Text {
         en: Words {
             seen: "\

@@ -19,6 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Failed, Trigger::ResetSent],
     supersedes: &["connection_reset"],
     settings: &[],
+    errnos: &["EPIPE", "SIGPIPE"],
     text: Text {
         en: Words {
             seen: "\

@@ -18,6 +18,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Failed],
     supersedes: &[],
     settings: &[],
+    errnos: &["EHOSTUNREACH", "ENETUNREACH", "ECONNREFUSED", "ENOPROTOOPT", "EACCES"],
     text: Text {
         en: Words {
             seen: "\

@@ -17,6 +17,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Failed],
     supersedes: &[],
     settings: &[],
+    errnos: &["ETIMEDOUT"],
     text: Text {
         en: Words {
             seen: "\

@@ -14,6 +14,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Failed, Trigger::ResetSent],
     supersedes: &["connection_reset"],
     settings: &[],
+    errnos: &["ECONNRESET", "EPIPE"],
     text: Text {
         en: Words {
             seen: "\

@@ -17,6 +17,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::ResetSent],
     supersedes: &[],
     settings: &[],
+    errnos: &["ECONNRESET"],
     text: Text {
         en: Words {
             seen: "\

@@ -1,11 +1,13 @@
 //! The catalogue: one file, one static, one id a pattern.
 
 mod cause;
+pub mod errnos;
 pub mod text;
 mod timeout;
 pub mod view;
 mod words;
 
+pub use errnos::{ERRNO_PAGES, ErrnoPage, errno_page};
 pub use text::{Lang, Text, Words};
 pub use view::{End, Found, Host, Listener, Loose, Occasion, Parked, Piped, SentReset, Verdict, View};
 
@@ -69,6 +71,8 @@ pub struct Pattern {
     pub supersedes: &'static [&'static str],
     /// What a user may tune.
     pub settings: &'static [&'static Setting],
+    /// The errnos a program gets by it, and the signal that comes with one; each has an [`errno_page`].
+    pub errnos: &'static [&'static str],
     /// What it means, in both languages.
     pub text: Text,
     /// The rule.

@@ -14,6 +14,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Failed],
     supersedes: &["connection_reset"],
     settings: &[],
+    errnos: &["ECONNRESET"],
     text: Text {
         en: Words {
             seen: "\

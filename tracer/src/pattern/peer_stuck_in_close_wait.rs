@@ -29,6 +29,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Parked(&AFTER)],
     supersedes: &[],
     settings: &[&AFTER],
+    errnos: &[],
     text: Text {
         en: Words {
             seen: "\

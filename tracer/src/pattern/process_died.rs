@@ -20,6 +20,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Failed, Trigger::ResetSent, Trigger::Died],
     supersedes: &["connection_reset", "close_with_unread_data", "linger_zero_abort"],
     settings: &[],
+    errnos: &["ECONNRESET", "EPIPE"],
     text: Text {
         en: Words {
             seen: "\

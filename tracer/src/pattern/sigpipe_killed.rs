@@ -17,6 +17,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::CallFailed],
     supersedes: &["broken_pipe"],
     settings: &[],
+    errnos: &["EPIPE", "SIGPIPE"],
     text: Text {
         en: Words {
             seen: "\

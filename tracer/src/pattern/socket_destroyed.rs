@@ -17,6 +17,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Failed],
     supersedes: &["connection_reset"],
     settings: &[],
+    errnos: &["ECONNABORTED"],
     text: Text {
         en: Words {
             seen: "\

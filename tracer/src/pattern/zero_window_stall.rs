@@ -17,6 +17,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     triggers: &[Trigger::Failed],
     supersedes: &[],
     settings: &[],
+    errnos: &["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
     text: Text {
         en: Words {
             seen: "\

@@ -19,7 +19,10 @@ pub(super) use ports::ports;
 pub(super) use ring::ring_size;
 pub(super) use threshold::threshold;
 
-use crate::{finding::Severity, pattern::CATALOGUE};
+use crate::{
+    finding::Severity,
+    pattern::{CATALOGUE, ERRNO_PAGES, ErrnoPage, Pattern, by_id, errno_page},
+};
 use duration::duration;
 use namespace::LAST_PID;
 
@@ -29,6 +32,35 @@ pub(super) fn pattern(text: &str) -> Result<&'static str, String> {
     ids().find(|id| *id == text).ok_or_else(|| {
         let nearest = nearest(text, ids()).unwrap_or_default();
         format!("there is no such pattern; did you mean '{nearest}'? 'tcptrace list' shows all")
+    })
+}
+
+/// What a page can be about.
+#[derive(Clone, Copy)]
+pub enum Subject {
+    /// A pattern.
+    Pattern(&'static Pattern),
+    /// An errno, or SIGPIPE.
+    Errno(&'static ErrnoPage),
+}
+
+impl std::fmt::Debug for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pattern(pattern) => pattern.id,
+            Self::Errno(page) => page.name,
+        })
+    }
+}
+
+/// Reads a pattern's id or the name of an errno.
+pub(super) fn subject(text: &str) -> Result<Subject, String> {
+    let found = by_id(text).map(Subject::Pattern).or_else(|| errno_page(text).map(Subject::Errno));
+    found.ok_or_else(|| {
+        let names =
+            CATALOGUE.iter().map(|pattern| pattern.id).chain(ERRNO_PAGES.iter().map(|page| page.name));
+        let nearest = nearest(text, names).unwrap_or_default();
+        format!("there is no page on that; did you mean '{nearest}'? 'tcptrace explain' shows all")
     })
 }
 
@@ -64,7 +96,7 @@ pub(super) fn comm(text: &str) -> Result<String, String> {
 /// The candidate that is spelled most alike, whatever the case and the kind of dash.
 fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.trim().to_ascii_lowercase().replace('-', "_");
-    let likeness = |candidate: &str| strsim::jaro_winkler(&text, candidate);
+    let likeness = |candidate: &str| strsim::jaro_winkler(&text, &candidate.to_ascii_lowercase());
     candidates.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
 }
 
@@ -81,7 +113,7 @@ fn digits_of(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{comm, pattern, pid, positive, severity};
+    use super::{comm, pattern, pid, positive, severity, subject};
 
     #[test]
     fn the_nearest_id_is_named() {
@@ -95,6 +127,14 @@ mod tests {
             let error = pattern(typed).expect_err(typed);
             assert!(error.contains(meant), "{typed}: {error}");
         }
+    }
+
+    #[test]
+    fn errnos_have_pages_too() {
+        assert!(subject("close_wait_leak").is_ok());
+        assert!(subject("econnreset").is_ok());
+        assert!(subject("ECONRESET").is_err_and(|error| error.contains("'ECONNRESET'")));
+        assert!(subject("close_wait").is_err_and(|error| error.contains("'close_wait_leak'")));
     }
 
     #[test]
