@@ -116,9 +116,11 @@ fn a_reader_that_had_enough_ends_it_quietly() {
 
 #[test]
 fn every_pattern_is_listed_and_explained_in_both_languages() {
-    let list = stdout(&tcptrace(&["list"]));
+    let list = stdout(&tcptrace(&["list", "--lang", "en"]));
+    let chinese_list = stdout(&tcptrace(&["list", "--lang", "zh"]));
     for pattern in tracer::pattern::CATALOGUE {
-        assert!(list.contains(pattern.id));
+        assert!(list.contains(pattern.text.en.title), "{list}");
+        assert!(chinese_list.contains(pattern.text.zh.title), "{chinese_list}");
         let english = stdout(&tcptrace(&["explain", pattern.id, "--lang", "en"]));
         let chinese = stdout(&tcptrace(&["explain", pattern.id, "--lang", "zh"]));
         assert!(english.contains("SEEN") && english.contains("CONFIRM WITH"), "{english}");

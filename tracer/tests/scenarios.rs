@@ -77,7 +77,10 @@ fn the_catalogue_is_well_formed() {
     for pattern in CATALOGUE {
         let id = pattern.id;
         assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{id}");
-        assert!(pattern.title.len() < 60, "the title of {id} is too long");
+        for lang in [Lang::En, Lang::Zh] {
+            let title = pattern.text.of(lang).title;
+            assert!(!title.is_empty() && title.chars().count() < 60, "the title of {id}: {title}");
+        }
         assert!(!pattern.triggers.is_empty(), "{id} is never asked");
         for other in pattern.supersedes {
             assert!(ids.contains(other), "{id} supersedes {other}, which is no pattern");

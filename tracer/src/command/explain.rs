@@ -55,8 +55,10 @@ fn usage(lang: Lang) -> String {
         Lang::En => "tcptrace explain ID or ERRNO, with one of:",
         Lang::Zh => "tcptrace explain ID 或 ERRNO,为下列之一:",
     };
-    let ids: Vec<String> =
-        CATALOGUE.iter().map(|pattern| format!("  {:<26} {}", pattern.id, pattern.title)).collect();
+    let ids: Vec<String> = CATALOGUE
+        .iter()
+        .map(|pattern| format!("  {:<26} {}", pattern.id, pattern.text.of(lang).title))
+        .collect();
     let errnos: Vec<&str> = ERRNO_PAGES.iter().map(|page| page.name).collect();
     format!("{head}\n\n{}\n\n{}\n", ids.join("\n"), wrap(&errnos.join(" "), 80, "  "))
 }
@@ -67,8 +69,10 @@ fn errno_page(errno: &ErrnoPage, lang: Lang, columns: usize) -> String {
         Lang::Zh => CHINESE,
     };
     let mut parts = vec![errno.name.to_owned(), wrap(errno.of(lang), columns, "  ")];
-    let patterns: Vec<String> =
-        errno.patterns().map(|pattern| format!("  {:<26} {}", pattern.id, pattern.title)).collect();
+    let patterns: Vec<String> = errno
+        .patterns()
+        .map(|pattern| format!("  {:<26} {}", pattern.id, pattern.text.of(lang).title))
+        .collect();
     if !patterns.is_empty() {
         parts.push(format!("{}\n{}", headings.patterns, patterns.join("\n")));
     }
@@ -83,7 +87,7 @@ fn page(pattern: &Pattern, lang: Lang, columns: usize) -> String {
     };
     let sections =
         [(headings.seen, words.seen), (headings.means, words.means), (headings.advice, words.advice)];
-    let mut parts = vec![format!("{} ({})\n{}", pattern.id, pattern.severity, pattern.title)];
+    let mut parts = vec![format!("{} ({})\n{}", pattern.id, pattern.severity, pattern.text.of(lang).title)];
     parts.extend(sections.map(|(heading, text)| format!("{heading}\n{}", wrap(text, columns, "  "))));
     parts.push(format!("{}\n  {}", headings.confirm, words.confirm));
     let settings: Vec<String> = pattern

@@ -25,6 +25,7 @@ pub(super) fn finding(
     let local = local(view, at);
     let peer = peer(view, at);
     let errno = found.errno.map(|errno| match view.end.and_then(|end| end.observed) {
+        _ if matches!(view.occasion, Occasion::CallFailed { .. }) => (errno, ErrnoSource::Observed),
         Some((_, _, observed)) if observed == errno => (errno, ErrnoSource::Observed),
         _ => (errno, ErrnoSource::Derived),
     });
@@ -43,7 +44,7 @@ pub(super) fn finding(
         at,
         severity: found.severity,
         confidence: found.confidence,
-        title: pattern.title,
+        title: pattern.text.en.title,
         message: found.message.clone(),
         advice: found.advice.clone(),
         errno,

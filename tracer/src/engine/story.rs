@@ -2,6 +2,7 @@
 
 use crate::{
     death::Death,
+    errno::Errno,
     event::{Owner, Snapshot, Source},
     finding::{Happening, Step},
     name::Comm,
@@ -47,6 +48,10 @@ fn of_end(end: &End, local: bool, reason: &impl Fn(&SentReset) -> Option<String>
             what: Happening::State { from, to: State::Close, death: None },
             by: None,
         });
+    }
+    if let Some(piped) = end.piped.filter(|piped| end.observed.is_none_or(|(at, ..)| at != piped.at)) {
+        let what = Happening::CallFailed { call: "send", errno: Errno::EPIPE };
+        steps.push(Step { at: piped.at, local, what, by: Some(actor(piped.by.pid, piped.by.comm)) });
     }
     if let Some((at, call, errno)) = end.observed {
         steps.push(Step { at, local, what: Happening::CallFailed { call, errno }, by: end.owner() });

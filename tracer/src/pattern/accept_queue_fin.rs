@@ -20,7 +20,6 @@ static AFTER: Setting = Setting {
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "accept_queue_fin",
-    title: "client closed while waiting in the accept queue",
     severity: Severity::Warning,
     triggers: &[Trigger::Stay(State::CloseWait, &AFTER)],
     supersedes: &[],
@@ -28,6 +27,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &[],
     text: Text {
         en: Words {
+            title: "client closed while waiting in the accept queue",
             seen: "\
 The handshake was done, the connection waits for accept(), and the client has already closed it. accept() will \
 still return it: reads give what the client had sent and then end of file, and the second write fails with EPIPE.",
@@ -41,6 +41,7 @@ hides it.",
             confirm: "ss -ltn 'sport = :PORT'; nstat -az TcpExtListenOverflows",
         },
         zh: Words {
+            title: "客户端在 accept 队列中等待时关闭",
             seen: "\
 握手已完成,连接在等待 accept(),而客户端已经关闭。accept() 仍会返回它:读先得到客户端发送的内容,然后是文件结束;第二次写返回 EPIPE。",
             means: "\

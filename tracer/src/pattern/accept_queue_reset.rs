@@ -17,7 +17,6 @@ const PROBE: Duration = Duration::from_millis(10);
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "accept_queue_reset",
-    title: "reset while waiting in the accept queue",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
     supersedes: &["connection_reset", "linger_zero_abort", "close_with_unread_data", "process_died"],
@@ -25,6 +24,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ECONNRESET", "EPIPE"],
     text: Text {
         en: Words {
+            title: "reset while waiting in the accept queue",
             seen: "\
 The handshake was done, the connection waited for accept(), and the client reset it. On Linux accept() still \
 succeeds and returns the dead connection: getpeername() fails with ENOTCONN, reads give what had been sent and then \
@@ -39,6 +39,7 @@ what blocks the acceptor, and add acceptors.",
             confirm: "ss -ltn 'sport = :PORT'",
         },
         zh: Words {
+            title: "在 accept 队列中等待时被复位",
             seen: "\
 握手已完成,连接在等待 accept() 时被客户端复位。在 Linux 上 accept() 仍然成功,返回一个已死的连接:getpeername() 返回 ENOTCONN,读先得到已发送的数据,然后是 ECONNRESET。",
             means: "\

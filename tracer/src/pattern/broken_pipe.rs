@@ -17,7 +17,6 @@ const SEND_SHUTDOWN: u8 = 2;
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "broken_pipe",
-    title: "wrote to a connection that is gone: EPIPE",
     severity: Severity::Warning,
     triggers: &[Trigger::CallFailed],
     supersedes: &[],
@@ -25,6 +24,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["EPIPE", "SIGPIPE"],
     text: Text {
         en: Words {
+            title: "wrote to a connection that is gone: EPIPE",
             seen: "\
 A send or write returned EPIPE, and unless MSG_NOSIGNAL was given the kernel sent SIGPIPE to the thread, which ends \
 the process if it neither ignores nor handles it. This program ignored or handled it, or the signal was not sent.",
@@ -39,6 +39,7 @@ MSG_NOSIGNAL in every program that writes to sockets.",
             confirm: "strace -f -e trace=write,send,sendto,sendmsg,writev -p PID",
         },
         zh: Words {
+            title: "写了已不存在的连接:EPIPE",
             seen: "\
 send 或 write 返回 EPIPE;除非使用 MSG_NOSIGNAL,内核还会向该线程发送 SIGPIPE,进程若不忽略也不处理它就会结束。这个程序忽略或处理了它,或者没有发送信号。",
             means: "\

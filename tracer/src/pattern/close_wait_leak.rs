@@ -21,7 +21,6 @@ pub(super) static AFTER: Setting = Setting {
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "close_wait_leak",
-    title: "sockets left in CLOSE_WAIT",
     severity: Severity::Warning,
     triggers: &[Trigger::Stay(State::CloseWait, &AFTER)],
     supersedes: &["peer_stuck_in_close_wait"],
@@ -29,6 +28,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &[],
     text: Text {
         en: Words {
+            title: "sockets left in CLOSE_WAIT",
             seen: "\
 The peer closed; the process still holds its socket, in CLOSE_WAIT, and nothing is on its way out. Linux has no \
 timeout for this state: the socket stays until the process closes it or ends.",
@@ -42,6 +42,7 @@ descriptors are listed with the finding.",
             confirm: "ss -tnp state close-wait",
         },
         zh: Words {
+            title: "CLOSE_WAIT 泄漏",
             seen: "对方已关闭;进程仍持有套接字,停在 CLOSE_WAIT,也没有数据要发出。Linux 对这个状态没有超时:直到进程关闭它或退出为止。",
             means: "\
 读到文件结束之后缺少 close()。如果已读到文件结束,说明程序看到了却没有处理;如果没有,说明程序不再关注这个套接字。每个这样的套接字占用一个描述符,直到 accept() 和 open() 返回 EMFILE。单独一个旧的可能是有意的半关闭(ssh、rsync);数量增长就是泄漏。",

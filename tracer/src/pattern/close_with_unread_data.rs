@@ -9,7 +9,6 @@ use crate::finding::{Fact, Severity};
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "close_with_unread_data",
-    title: "closed with unread data, so a RST went out",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed, Trigger::ResetSent],
     supersedes: &["connection_reset"],
@@ -17,6 +16,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ECONNRESET", "EPIPE"],
     text: Text {
         en: Words {
+            title: "closed with unread data, so a RST went out",
             seen: "\
 A process called close() while data it had not read was waiting. The kernel then sends a RST instead of a FIN, so \
 that the other end learns that its data was thrown away (RFC 2525, 2.17). The other end gets ECONNRESET, and may \
@@ -29,6 +29,7 @@ Read until the end before closing, or shutdown(SHUT_WR) and drain what comes for
             confirm: "nstat -az TcpExtTCPAbortOnClose",
         },
         zh: Words {
+            title: "关闭时有未读数据,因此发出 RST",
             seen: "\
 进程在还有未读数据时调用了 close()。内核因此发送 RST 而不是 FIN,让对方知道它的数据被丢弃(RFC 2525 2.17)。对方得到 ECONNRESET,并可能丢失正在路上的回复。",
             means: "\

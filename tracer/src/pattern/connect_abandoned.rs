@@ -15,7 +15,6 @@ const SHUTDOWN_BOTH: u8 = 3;
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "connect_abandoned",
-    title: "connect given up by the program",
     severity: Severity::Warning,
     triggers: &[Trigger::Abandoned],
     supersedes: &[],
@@ -23,6 +22,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &[],
     text: Text {
         en: Words {
+            title: "connect given up by the program",
             seen: "\
 A process closed a socket while the kernel still waited for the answer to its SYN: its own time limit passed, it \
 was cancelled, or it died. No RST is sent and no errno is given by the kernel; what the program reports is its own.",
@@ -36,6 +36,7 @@ program's time limit is longer than the way.",
             confirm: "ss -tn state syn-sent; nstat -az TcpExtListenOverflows",
         },
         zh: Words {
+            title: "程序放弃了连接",
             seen: "\
 进程在内核还在等待 SYN 应答时关闭了套接字:它自己的时限已到、被取消,或者进程死亡。不会发送 RST,内核也不给出 errno;程序报告的是它自己的错误。",
             means: "\

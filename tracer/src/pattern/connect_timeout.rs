@@ -12,7 +12,6 @@ use crate::{
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "connect_timeout",
-    title: "connect timed out",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
     supersedes: &[],
@@ -20,6 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ETIMEDOUT"],
     text: Text {
         en: Words {
+            title: "connect timed out",
             seen: "\
 The kernel sent the SYN again and again, and nothing came back: no SYN-ACK, no RST, no ICMP error. connect() fails \
 with ETIMEDOUT, by default after about 127 s (Linux 6.4 and before) or 134 s (since 6.5).",
@@ -32,6 +32,7 @@ firewall drops. Give connect() a deadline of your own, shorter than two minutes.
             confirm: "nstat -az TcpExtTCPTimeouts TcpExtListenOverflows; ip route get ADDRESS",
         },
         zh: Words {
+            title: "连接超时",
             seen: "\
 内核反复发送 SYN,没有任何应答:没有 SYN-ACK、没有 RST、没有 ICMP 错误。connect() 返回 ETIMEDOUT,默认约 127 秒(Linux 6.4 及以前)或 134 秒(6.5 起)。",
             means: "\

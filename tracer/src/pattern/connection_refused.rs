@@ -13,7 +13,6 @@ use tracer_common::State;
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "connection_refused",
-    title: "connection refused",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
     supersedes: &[],
@@ -21,6 +20,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ECONNREFUSED"],
     text: Text {
         en: Words {
+            title: "connection refused",
             seen: "\
 A socket went from SYN_SENT to CLOSE because a RST answered its SYN. connect() fails with ECONNREFUSED; a \
 non-blocking connect learns it from poll() and SO_ERROR.",
@@ -37,6 +37,7 @@ Check that the service runs, and on which address it listens. If it was restarte
             confirm: "ss -ltn 'sport = :PORT'",
         },
         zh: Words {
+            title: "连接被拒绝",
             seen: "套接字从 SYN_SENT 变为 CLOSE,因为对方用 RST 回答了 SYN。connect() 返回 ECONNREFUSED;非阻塞连接通过 poll() 和 SO_ERROR 得知。",
             means: "\
 报文已经到达,但应答的主机在该地址和端口上没有监听者:服务没有运行、正在重启、监听在另一个地址(127.0.0.1 不是 ::1),或者防火墙用 RST 拒绝。只绑定而不监听的套接字同样会拒绝。

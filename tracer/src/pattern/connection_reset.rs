@@ -17,7 +17,6 @@ const RCV_SHUTDOWN: u8 = 1;
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "connection_reset",
-    title: "connection reset by the peer",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
     supersedes: &[],
@@ -25,6 +24,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ECONNRESET", "EPIPE"],
     text: Text {
         en: Words {
+            title: "connection reset by the peer",
             seen: "\
 A RST arrived for an open connection. The next send or receive fails with ECONNRESET, once; after that reads give \
 end of file and writes EPIPE with SIGPIPE. Had the peer's FIN come before, the errno is EPIPE, and reads give end \
@@ -39,6 +39,7 @@ connection.",
             confirm: "nstat -az TcpEstabResets TcpExtTCPAbortOnData TcpExtTCPAbortOnClose",
         },
         zh: Words {
+            title: "连接被对方复位",
             seen: "\
 一个已建立的连接收到了 RST。下一次收发返回 ECONNRESET,仅一次;此后读得到文件结束,写得到 EPIPE 和 SIGPIPE。如果对方的 FIN 先到,则 errno 是 EPIPE,读永远得到文件结束。",
             means: "\

@@ -14,7 +14,6 @@ use tracer_common::State;
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "fin_wait2_write_reset",
-    title: "RST answered a write to a socket in FIN_WAIT2",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed, Trigger::ResetSent],
     supersedes: &["connection_reset"],
@@ -22,6 +21,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["EPIPE", "SIGPIPE"],
     text: Text {
         en: Words {
+            title: "RST answered a write to a socket in FIN_WAIT2",
             seen: "\
 One end closed (FIN_WAIT1, FIN_WAIT2). The other kept its socket in CLOSE_WAIT and then wrote. The write succeeded; \
 a RST answered it. The next write fails with EPIPE, and SIGPIPE kills a process that does not ignore it.",
@@ -38,6 +38,7 @@ timeout, and repeat idempotent requests on a new connection.",
             confirm: "ss -tn state close-wait 'dport = :PORT'",
         },
         zh: Words {
+            title: "写入处于 FIN_WAIT2 的对端,得到 RST",
             seen: "\
 一端已关闭(FIN_WAIT1、FIN_WAIT2)。另一端把套接字留在 CLOSE_WAIT,之后又写入。这次写成功了,但得到 RST 作为回答。下一次写返回 EPIPE,没有忽略 SIGPIPE 的进程会被它杀死。",
             means: "\

@@ -13,7 +13,6 @@ use tracer_common::State;
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "icmp_unreachable",
-    title: "connect answered by an ICMP error",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
     supersedes: &[],
@@ -21,6 +20,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["EHOSTUNREACH", "ENETUNREACH", "ECONNREFUSED", "ENOPROTOOPT", "EACCES"],
     text: Text {
         en: Words {
+            title: "connect answered by an ICMP error",
             seen: "\
 No SYN-ACK and no RST came for the SYN, but an ICMP error, and connect() fails with the errno that belongs to it: \
 EHOSTUNREACH (host unreachable, administratively prohibited, hop limit), ENETUNREACH (network unreachable), \
@@ -36,6 +36,7 @@ neighbour table.",
             confirm: "ip route get ADDRESS; ip neigh show; nstat -az IcmpInDestUnreachs",
         },
         zh: Words {
+            title: "连接得到 ICMP 错误应答",
             seen: "\
 SYN 没有得到 SYN-ACK 或 RST,而是 ICMP 错误,connect() 返回对应的 errno:EHOSTUNREACH(主机不可达、管理禁止、跳数耗尽)、ENETUNREACH(网络不可达)、ECONNREFUSED(端口不可达)、ENOPROTOOPT(协议不可达)、EACCES(IPv6,禁止)。",
             means: "\

@@ -12,7 +12,6 @@ use crate::{
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "keepalive_timeout",
-    title: "idle peer silent, keepalive gave up",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
     supersedes: &[],
@@ -20,6 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ETIMEDOUT"],
     text: Text {
         en: Words {
+            title: "idle peer silent, keepalive gave up",
             seen: "\
 The connection was idle, the kernel sent keepalive probes, and none was answered. The next call fails with ETIMEDOUT; \
 the kernel sends a RST into the silence.",
@@ -33,6 +33,7 @@ more often than that.",
             confirm: "ss -tno dst ADDRESS; sysctl net.ipv4.tcp_keepalive_time",
         },
         zh: Words {
+            title: "空闲的对方沉默,keepalive 放弃",
             seen: "连接空闲,内核发送 keepalive 探测而无一得到应答。下一次调用返回 ETIMEDOUT;内核向沉默的对方发送 RST。",
             means: "\
 对方主机已消失,或中间设备忘记了连接:防火墙和负载均衡会在 300、350、900 秒之类的整数时间后丢弃空闲流。keepalive 尽了职责;没有它,连接会永远打开。只有在没有数据在途时 keepalive 才运行。",

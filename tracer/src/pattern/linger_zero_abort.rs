@@ -9,7 +9,6 @@ use crate::finding::{Fact, Severity};
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "linger_zero_abort",
-    title: "connection aborted on purpose",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed, Trigger::ResetSent],
     supersedes: &["connection_reset"],
@@ -17,6 +16,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ECONNRESET", "EPIPE"],
     text: Text {
         en: Words {
+            title: "connection aborted on purpose",
             seen: "\
 A process closed a connection with SO_LINGER on and a time of 0, or disconnected it with connect(AF_UNSPEC): the \
 kernel sends a RST instead of a FIN and throws away what was not yet sent. The other end gets ECONNRESET.",
@@ -28,6 +28,7 @@ RST is sent for that, whatever SO_LINGER says (close_with_unread_data).",
             confirm: "strace -f -e trace=setsockopt -p PID",
         },
         zh: Words {
+            title: "有意中止的连接",
             seen: "\
 进程在 SO_LINGER 打开且时间为 0 的情况下关闭连接,或用 connect(AF_UNSPEC) 断开它:内核发送 RST 而不是 FIN,并丢弃尚未发送的数据。对方得到 ECONNRESET。",
             means: "\

@@ -12,7 +12,6 @@ use crate::{
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "listener_closed_with_queue",
-    title: "listener closed with connections in its queue",
     severity: Severity::Warning,
     triggers: &[Trigger::ResetSent],
     supersedes: &[],
@@ -20,6 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ECONNRESET"],
     text: Text {
         en: Words {
+            title: "listener closed with connections in its queue",
             seen: "\
 A process closed its listening socket, or ended, while connections whose handshake was done waited for accept(). \
 The kernel resets each of them: clients that were connected already get ECONNRESET.",
@@ -32,6 +32,7 @@ over (socket activation, SO_REUSEPORT with tcp_migrate_req).",
             confirm: "nstat -az TcpOutRsts TcpExtListenDrops; sysctl net.ipv4.tcp_migrate_req",
         },
         zh: Words {
+            title: "监听者关闭时队列中还有连接",
             seen: "\
 进程关闭了监听套接字或退出,而已完成握手的连接还在等待 accept()。内核会逐个复位它们:已经连上的客户端得到 ECONNRESET。",
             means: "\

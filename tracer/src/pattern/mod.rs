@@ -61,8 +61,6 @@ patterns!(catalogue);
 pub struct Pattern {
     /// The id: `snake_case`, names the symptom, never reused.
     pub id: &'static str,
-    /// The title, under 60 characters.
-    pub title: &'static str,
     /// How bad it is as a rule; the judge may say otherwise of one connection.
     pub severity: Severity,
     /// When it is asked.

@@ -9,7 +9,6 @@ use tracer_common::{State, record::socket::KEEPALIVE};
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "peer_lost_state",
-    title: "peer has forgotten the connection",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
     supersedes: &["connection_reset"],
@@ -17,6 +16,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ECONNRESET"],
     text: Text {
         en: Words {
+            title: "peer has forgotten the connection",
             seen: "\
 This end sent a segment, and the other host answered with a RST because it knows no such connection. The next call \
 fails with ECONNRESET.",
@@ -30,6 +30,7 @@ on the way, send keepalives more often than they forget.",
             confirm: "nstat -az TcpEstabResets; uptime (on the other host)",
         },
         zh: Words {
+            title: "对方已忘记该连接",
             seen: "这一端发送了报文段,对方主机因为不认识这个连接而回答 RST。下一次调用返回 ECONNRESET。",
             means: "\
 对方主机重启过、容器被替换,或者负载均衡、NAT 把报文段送到了别处。只有这一端发送时才会收到 RST:空闲的客户端一无所知。如果该报文段是重传,说明对方此前沉默(如重启期间);如果是 keepalive 探测,说明连接空闲。",

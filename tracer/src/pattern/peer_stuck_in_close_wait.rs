@@ -24,7 +24,6 @@ const SOON: Duration = Duration::from_secs(2);
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "peer_stuck_in_close_wait",
-    title: "the peer does not close its end",
     severity: Severity::Warning,
     triggers: &[Trigger::Parked(&AFTER)],
     supersedes: &[],
@@ -32,6 +31,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &[],
     text: Text {
         en: Words {
+            title: "the peer does not close its end",
             seen: "\
 A process here closed its connection; that was acknowledged, and no FIN has come back. Linux keeps a remainder of \
 the socket in FIN_WAIT2 for tcp_fin_timeout (60 s), then forgets it without a word.",
@@ -44,6 +44,7 @@ Nothing is wrong at this end. Tell the owners of the other end that they miss a 
             confirm: "ss -tno state fin-wait-2 'dport = :PORT or sport = :PORT'",
         },
         zh: Words {
+            title: "对方卡在 CLOSE_WAIT",
             seen: "本机的进程已关闭连接并得到确认,但一直没有收到对方的 FIN。Linux 把套接字残余留在 FIN_WAIT2,保留 tcp_fin_timeout(60 秒),然后不声不响地忘掉。",
             means: "\
 另一端的套接字停在 CLOSE_WAIT:描述符在那里泄漏。它最终写入时会得到 RST,进而得到 EPIPE。残余仍在等待这一点,已就这条连接向内核确认;在此之前,它与本端先关闭的普通情况没有区别。",

@@ -15,7 +15,6 @@ const FATAL: &[i32] = &[4, 6, 7, 8, 9, 11];
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "process_died",
-    title: "process died with the connection open",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed, Trigger::ResetSent, Trigger::Died],
     supersedes: &["connection_reset", "close_with_unread_data", "linger_zero_abort"],
@@ -23,6 +22,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ECONNRESET", "EPIPE"],
     text: Text {
         en: Words {
+            title: "process died with the connection open",
             seen: "\
 A process ended, by a signal or with a status other than 0, and the kernel closed its connections for it. What had \
 unread data is reset (ECONNRESET at the other end); the rest is closed with a FIN, which nothing on the wire tells \
@@ -35,6 +35,7 @@ memory is short. Other signals and a status are a shutdown in the middle of work
             confirm: "journalctl --since -5min | grep -iE 'oom|segfault|killed'",
         },
         zh: Words {
+            title: "进程在连接打开时死亡",
             seen: "\
 进程因信号或以非 0 状态结束,内核替它关闭了连接。有未读数据的连接被复位(对方得到 ECONNRESET);其余以 FIN 关闭,在网络上与普通关闭无法区分:对方读到文件结束。",
             means: "\

@@ -12,7 +12,6 @@ use crate::{
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "retransmission_timeout",
-    title: "peer silent, retransmissions given up",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
     supersedes: &[],
@@ -20,6 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
     text: Text {
         en: Words {
+            title: "peer silent, retransmissions given up",
             seen: "\
 Data was sent and retransmitted, and nothing was acknowledged until the kernel gave up: by default after 15 to 16 \
 minutes (tcp_retries2). The next call fails with ETIMEDOUT, or with the errno of an ICMP error that had come. No RST \
@@ -32,6 +32,7 @@ Look at the other host and at the way to it. If a quarter of an hour is too long
             confirm: "ss -tnoi dst ADDRESS; nstat -az TcpExtTCPAbortOnTimeout",
         },
         zh: Words {
+            title: "对方沉默,放弃重传",
             seen: "\
 数据已发送并重传,直到内核放弃都没有任何确认:默认 15 到 16 分钟(tcp_retries2)。下一次调用返回 ETIMEDOUT,或之前收到的 ICMP 错误的 errno。不会发送 RST。",
             means: "\

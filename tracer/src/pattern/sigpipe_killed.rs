@@ -12,7 +12,6 @@ use crate::{
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "sigpipe_killed",
-    title: "process killed by SIGPIPE",
     severity: Severity::Critical,
     triggers: &[Trigger::CallFailed],
     supersedes: &["broken_pipe"],
@@ -20,6 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["EPIPE", "SIGPIPE"],
     text: Text {
         en: Words {
+            title: "process killed by SIGPIPE",
             seen: "\
 A program wrote to a connection that was gone, the kernel sent it SIGPIPE, and the program ended: without a core \
 dump, without a line in its log. Every connection it had ends with it.",
@@ -33,6 +33,7 @@ write. Take the first error of a connection as its end.",
             confirm: "grep -i SigIgn /proc/PID/status (bit 12 is SIGPIPE)",
         },
         zh: Words {
+            title: "进程被 SIGPIPE 杀死",
             seen: "程序写了一个已经不在的连接,内核向它发送 SIGPIPE,程序随之结束:没有 core dump,日志里没有一行。它的所有连接也随之结束。",
             means: "\
 SIGPIPE 的默认动作是结束进程。它发给正在写的线程,在错误已被告知之后的第一次写时:在打开的连接上收到 RST 之后是第二次失败的写,在 CLOSE_WAIT 中收到 RST 之后是第一次。因此一个死掉的客户端可以带走整个服务器。",

@@ -12,7 +12,6 @@ use tracer_common::State;
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "socket_destroyed",
-    title: "connection destroyed by an administrator",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
     supersedes: &["connection_reset"],
@@ -20,6 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ECONNABORTED"],
     text: Text {
         en: Words {
+            title: "connection destroyed by an administrator",
             seen: "\
 Somebody with the right to do so destroyed the socket: `ss -K`, SOCK_DESTROY of a network manager, or a BPF program. \
 Its process gets ECONNABORTED from the next call, the other end a RST and ECONNRESET.",
@@ -30,6 +30,7 @@ queue, whatever POSIX says. Network managers do it when an address goes away, se
             confirm: "journalctl --since -5min | grep -iE 'address|route|link'",
         },
         zh: Words {
+            title: "连接被管理员销毁",
             seen: "\
 有权限的一方销毁了这个套接字:`ss -K`、网络管理器的 SOCK_DESTROY,或 BPF 程序。它的进程在下一次调用时得到 ECONNABORTED,对方收到 RST 和 ECONNRESET。",
             means: "\

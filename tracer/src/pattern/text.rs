@@ -19,6 +19,8 @@ pub struct Text {
 
 /// One language's words. Paragraphs are separated by an empty line.
 pub struct Words {
+    /// The title, under 60 columns.
+    pub title: &'static str,
     /// What is seen on the host.
     pub seen: &'static str,
     /// What it means, and what Linux does (where that differs from what books say).

@@ -12,7 +12,6 @@ use crate::{
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "user_timeout",
-    title: "peer silent, TCP_USER_TIMEOUT passed",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
     supersedes: &[],
@@ -20,6 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
     text: Text {
         en: Words {
+            title: "peer silent, TCP_USER_TIMEOUT passed",
             seen: "\
 Data stayed unacknowledged for as long as the program had allowed with TCP_USER_TIMEOUT. The next call fails with \
 ETIMEDOUT; no RST is sent.",
@@ -31,6 +31,7 @@ load kills connections that live.",
             confirm: "ss -tnoi dst ADDRESS",
         },
         zh: Words {
+            title: "对方沉默,TCP_USER_TIMEOUT 到期",
             seen: "数据未被确认的时间达到了程序用 TCP_USER_TIMEOUT 允许的上限。下一次调用返回 ETIMEDOUT;不会发送 RST。",
             means: "\
 这个上限由程序或库设置(gRPC 用它的 keepalive 超时),不是内核默认的一刻钟。对方或路径沉默了这么久;上限若接近负载下的往返时延,会杀死活着的连接。",

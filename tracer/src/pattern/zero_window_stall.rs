@@ -12,7 +12,6 @@ use crate::{
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "zero_window_stall",
-    title: "peer does not read, connection given up",
     severity: Severity::Warning,
     triggers: &[Trigger::Failed],
     supersedes: &[],
@@ -20,6 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     errnos: &["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
     text: Text {
         en: Words {
+            title: "peer does not read, connection given up",
             seen: "\
 The peer had closed its receive window: its program does not read. The kernel probed the window until it gave up, \
 because the probes were not answered any more, or because TCP_USER_TIMEOUT passed. The next call fails with \
@@ -31,6 +31,7 @@ host vanished during the stall, or the program's own limit was shorter than the 
             confirm: "ss -tnoim dst ADDRESS",
         },
         zh: Words {
+            title: "对方不读数据,连接被放弃",
             seen: "\
 对方关闭了接收窗口:它的程序不读数据。内核探测窗口直到放弃,因为探测不再得到应答,或因为 TCP_USER_TIMEOUT 已到。下一次调用返回 ETIMEDOUT。",
             means: "\
