@@ -6,10 +6,16 @@ mod support;
 use std::{
     fs,
     process::{Command, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 use support::{Namespace, Watch, refuse_connection, skipped, tcptrace};
+use tracer::lab::{
+    actor::Program,
+    case,
+    path::{Family, Medium, Path},
+    world::World,
+};
 
 #[test]
 fn the_demo_is_told_as_it_happens_and_nothing_else_is() {
@@ -99,6 +105,33 @@ fn a_finding_carries_what_the_contract_says() {
     assert_eq!(finding["complete"], true, "{finding}");
     assert!(finding["process"]["exe"].as_str().is_some_and(|exe| exe.contains("live")), "{finding}");
     assert!(finding["connection"]["community_id"].as_str().is_some_and(|id| id.starts_with("1:")));
+}
+
+#[test]
+fn a_client_that_takes_its_server_with_it_is_one_chain() {
+    if skipped("a_client_that_takes_its_server_with_it_is_one_chain") {
+        return;
+    }
+    let program = Program::new(env!("CARGO_BIN_EXE_tcptrace"), &["__actor"]);
+    let world = Arc::new(World::new(program).expect("a world"));
+    let case = case::patterns().find(|case| case.pattern == Some("sigpipe_killed")).expect("the case");
+    let mut watch = Watch::start(world.inodes()[0], &[]);
+    let staged = case.stage(world, Path::new(Medium::Loopback, Family::V4)).expect("the case");
+    let expected = staged.expected.as_ref().expect("a pattern");
+    let (findings, stop) = watch.stop();
+    let named = |id: &str| findings.iter().find(|finding| finding["pattern"] == id);
+    let (Some(first), Some(last)) = (named("process_died"), named("sigpipe_killed")) else {
+        panic!("{findings:?} {stop}");
+    };
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    assert_eq!(last["follows"], serde_json::json!([first["id"]]), "{last}");
+    for finding in [first, last] {
+        assert_eq!(finding["process"]["pid"], expected.local_pid.expect("the server"), "{finding}");
+        assert_eq!(finding["peer"]["process"]["pid"], expected.peer_pid.expect("the client"), "{finding}");
+    }
+    assert_eq!((&first["errno"], &last["errno"]), (&"ECONNRESET".into(), &"EPIPE".into()));
+    assert_eq!((&last["errno_source"], &last["signal"]), (&"observed".into(), &"SIGPIPE".into()), "{last}");
+    staged.release();
 }
 
 #[test]
