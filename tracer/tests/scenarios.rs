@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use tracer::{
+    kernel::hooks::HOOKS,
     pattern::{CATALOGUE, Lang, by_id, settings},
     scenario::{play, summary},
 };
@@ -82,6 +83,8 @@ fn the_catalogue_is_well_formed() {
             assert!(!title.is_empty() && title.chars().count() < 60, "the title of {id}: {title}");
         }
         assert!(!pattern.triggers.is_empty(), "{id} is never asked");
+        let known = |program: &&str| HOOKS.iter().any(|hook| hook.program == *program);
+        assert!(pattern.needs.iter().all(known), "{id} needs a program that is none");
         for other in pattern.supersedes {
             assert!(ids.contains(other), "{id} supersedes {other}, which is no pattern");
         }

@@ -4,10 +4,12 @@ use crate::{
     cli::{DoctorArgs, exit::Exit},
     kernel::{
         hooks::{HOOKS, Point},
+        namespace::{NoTcpDiag, SockDiag},
         probes::Probes,
         refusal::{Refusal, prepare},
         rights::{self, Lockdown},
     },
+    pattern::{CATALOGUE, Pattern},
     record::run::Probe,
 };
 use anyhow::{Context, Result};
@@ -17,6 +19,8 @@ use tracer_common::settings::Settings;
 
 /// Bytes of the ring of a trial: the least there is.
 const RING: u32 = 4_096;
+/// Patterns that are proved by a question for one socket.
+const ASKED: [&str; 2] = ["accept_queue_fin", "peer_stuck_in_close_wait"];
 
 /// What was found.
 #[derive(Serialize)]
@@ -30,6 +34,8 @@ struct Report {
     /// Kernel structure members that records lack here.
     absent_members: Vec<&'static str>,
     probes: Vec<Probe>,
+    /// Whether the kernel can be asked for single sockets (`sock_diag`).
+    socket_questions: &'static str,
     /// Patterns that cannot be told here.
     lost_patterns: Vec<&'static str>,
     verdict: &'static str,
@@ -76,6 +82,7 @@ fn examine() -> Result<Report> {
         missing_capabilities: rights::missing()?,
         absent_members: Vec::new(),
         probes: Vec::new(),
+        socket_questions: "unknown",
         lost_patterns: Vec::new(),
         verdict: "",
         why: None,
@@ -89,7 +96,7 @@ fn examine() -> Result<Report> {
         }
         Err(Refusal::Kernel(why)) => {
             report.why = Some(why);
-            report.lost_patterns = HOOKS[0].patterns.to_vec();
+            report.lost_patterns = CATALOGUE.iter().map(|pattern| pattern.id).collect();
             ("this kernel cannot be traced", Exit::Impossible)
         }
         Ok((btf, vocabulary)) => {
@@ -98,16 +105,24 @@ fn examine() -> Result<Report> {
             report.probes = probe_records(&probes);
             for status in &probes.statuses {
                 if let Err(refusal) = &status.outcome {
-                    report.lost_patterns.extend(status.hook.patterns);
+                    report.lost_patterns.extend(lost_without(status.hook.program));
                     report.verifier.extend(refusal.verifier.clone());
                 }
+            }
+            report.socket_questions = match SockDiag::open() {
+                Ok(_) => "yes",
+                Err(error) if error.is::<NoTcpDiag>() => "no: the module tcp_diag is not loaded",
+                Err(_) => "no",
+            };
+            if report.socket_questions != "yes" {
+                report.lost_patterns.extend(ASKED);
             }
             report.lost_patterns.sort_unstable();
             report.lost_patterns.dedup();
             let refused = probes.statuses.iter().filter(|status| status.outcome.is_err()).count();
             if probes.statuses[0].outcome.is_err() {
                 ("this kernel cannot be traced", Exit::Impossible)
-            } else if refused > 0 || !report.absent_members.is_empty() {
+            } else if refused > 0 || !report.absent_members.is_empty() || report.socket_questions != "yes" {
                 ("degraded: see what is lost", Exit::Degraded)
             } else {
                 ("everything is to be had", Exit::Done)
@@ -116,6 +131,12 @@ fn examine() -> Result<Report> {
     };
     (report.verdict, report.exit) = (verdict, Some(exit));
     Ok(report)
+}
+
+/// The patterns that cannot be told without a program.
+fn lost_without(program: &'static str) -> impl Iterator<Item = &'static str> {
+    let lost = move |pattern: &&&Pattern| program == HOOKS[0].program || pattern.needs.contains(&program);
+    CATALOGUE.iter().filter(lost).map(|pattern| pattern.id)
 }
 
 /// Each probe as records tell it.
@@ -154,6 +175,7 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
     let rights =
         if missing.is_empty() { "enough".to_owned() } else { format!("missing {}", missing.join(", ")) };
     writeln!(out, "  rights     {rights}")?;
+    writeln!(out, "  sock_diag  {}", report.socket_questions)?;
     for probe in &report.probes {
         match (probe.attached, &probe.why_not) {
             (Some(how), _) => writeln!(out, "  ok    {:<15} {how} {}", probe.name, probe.point)?,

@@ -11,8 +11,6 @@ pub struct Hook {
     pub nests: bool,
     /// What cannot be told without it, for a person.
     pub without: &'static str,
-    /// Patterns that cannot be told at all without it.
-    pub patterns: &'static [&'static str],
 }
 
 /// Where a program goes.
@@ -48,76 +46,59 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Tracepoint("inet_sock_set_state"),
         nests: true,
         without: "everything: no connection is seen",
-        patterns: &[
-            "accept_queue_reset",
-            "fin_wait2_write_reset",
-            "connection_reset",
-            "connection_refused",
-            "close_wait_leak",
-            "peer_stuck_in_close_wait",
-        ],
     },
     Hook {
         program: "reset_received",
         point: Point::Tracepoint("tcp_receive_reset"),
         nests: true,
         without: "whether an error came with a RST",
-        patterns: &["accept_queue_reset", "fin_wait2_write_reset", "connection_reset", "connection_refused"],
     },
     Hook {
         program: "reset_sent",
         point: Point::Tracepoint("tcp_send_reset"),
         nests: true,
         without: "who sent a RST from this host, and why",
-        patterns: &[],
     },
     Hook {
         program: "send_length",
         point: Point::Tracepoint("sock_send_length"),
         nests: false,
         without: "errnos of send calls as they happen, and owners of accepted sockets",
-        patterns: &[],
     },
     Hook {
         program: "receive_length",
         point: Point::Tracepoint("sock_recv_length"),
         nests: false,
         without: "errnos of receive calls as they happen, end of file, and owners of accepted sockets",
-        patterns: &[],
     },
     Hook {
         program: "error",
         point: Point::Tracepoint("inet_sk_error_report"),
         nests: true,
         without: "the error events of --events",
-        patterns: &[],
     },
     Hook {
         program: "signal",
         point: Point::Tracepoint("signal_generate"),
         nests: false,
         without: "whether a broken connection sent SIGPIPE",
-        patterns: &["sigpipe_killed"],
     },
     Hook {
         program: "exit",
         point: Point::Tracepoint("sched_process_exit"),
         nests: false,
         without: "processes that SIGPIPE killed",
-        patterns: &["sigpipe_killed"],
     },
     Hook {
         program: "sample",
         point: Point::Iterator("tcp", &["meta", "sk_common"]),
         nests: false,
         without: "sockets older than the tracer",
-        patterns: &[],
     },
     Hook {
         program: "holder",
         point: Point::Iterator("task_file", &["meta", "task", "fd", "file"]),
         nests: false,
         without: "owners of sockets older than the tracer, and leaks: they are confirmed by their descriptors",
-        patterns: &["close_wait_leak"],
     },
 ];

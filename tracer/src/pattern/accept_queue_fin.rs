@@ -25,6 +25,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &[],
     settings: &[&AFTER],
     errnos: &[],
+    needs: &[],
     text: Text {
         en: Words {
             title: "client closed while waiting in the accept queue",

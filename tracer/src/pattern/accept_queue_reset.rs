@@ -22,6 +22,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &["connection_reset", "linger_zero_abort", "close_with_unread_data", "process_died"],
     settings: &[],
     errnos: &["ECONNRESET", "EPIPE"],
+    needs: &["reset_received"],
     text: Text {
         en: Words {
             title: "reset while waiting in the accept queue",

@@ -22,6 +22,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &[],
     settings: &[],
     errnos: &["EPIPE", "SIGPIPE"],
+    needs: &["send_length"],
     text: Text {
         en: Words {
             title: "wrote to a connection that is gone: EPIPE",

@@ -26,6 +26,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &["peer_stuck_in_close_wait"],
     settings: &[&AFTER],
     errnos: &[],
+    needs: &["holder"],
     text: Text {
         en: Words {
             title: "sockets left in CLOSE_WAIT",

@@ -14,6 +14,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &["connection_reset"],
     settings: &[],
     errnos: &["ECONNRESET", "EPIPE"],
+    needs: &["reset_sent"],
     text: Text {
         en: Words {
             title: "closed with unread data, so a RST went out",

@@ -20,6 +20,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &[],
     settings: &[],
     errnos: &[],
+    needs: &[],
     text: Text {
         en: Words {
             title: "connect given up by the program",

@@ -17,6 +17,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &[],
     settings: &[],
     errnos: &["ETIMEDOUT"],
+    needs: &[],
     text: Text {
         en: Words {
             title: "connect timed out",

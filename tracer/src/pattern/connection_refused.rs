@@ -18,6 +18,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &[],
     settings: &[],
     errnos: &["ECONNREFUSED"],
+    needs: &["reset_received"],
     text: Text {
         en: Words {
             title: "connection refused",

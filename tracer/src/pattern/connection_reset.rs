@@ -22,6 +22,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &[],
     settings: &[],
     errnos: &["ECONNRESET", "EPIPE"],
+    needs: &["reset_received"],
     text: Text {
         en: Words {
             title: "connection reset by the peer",

@@ -19,6 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &["connection_reset"],
     settings: &[],
     errnos: &["EPIPE", "SIGPIPE"],
+    needs: &["reset_received"],
     text: Text {
         en: Words {
             title: "RST answered a write to a socket in FIN_WAIT2",

@@ -18,6 +18,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &[],
     settings: &[],
     errnos: &["EHOSTUNREACH", "ENETUNREACH", "ECONNREFUSED", "ENOPROTOOPT", "EACCES"],
+    needs: &["reset_received"],
     text: Text {
         en: Words {
             title: "connect answered by an ICMP error",

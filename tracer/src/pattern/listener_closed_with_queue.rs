@@ -17,6 +17,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &[],
     settings: &[],
     errnos: &["ECONNRESET"],
+    needs: &["reset_sent"],
     text: Text {
         en: Words {
             title: "listener closed with connections in its queue",

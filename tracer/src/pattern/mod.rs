@@ -71,6 +71,8 @@ pub struct Pattern {
     pub settings: &'static [&'static Setting],
     /// The errnos a program gets by it, and the signal that comes with one; each has an [`errno_page`].
     pub errnos: &'static [&'static str],
+    /// The kernel programs without which it cannot be told, besides `state_change`, which all need.
+    pub needs: &'static [&'static str],
     /// What it means, in both languages.
     pub text: Text,
     /// The rule.

@@ -14,6 +14,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &["connection_reset"],
     settings: &[],
     errnos: &["ECONNRESET"],
+    needs: &["reset_received"],
     text: Text {
         en: Words {
             title: "peer has forgotten the connection",

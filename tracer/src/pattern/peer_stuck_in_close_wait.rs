@@ -29,6 +29,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &[],
     settings: &[&AFTER],
     errnos: &[],
+    needs: &[],
     text: Text {
         en: Words {
             title: "the peer does not close its end",

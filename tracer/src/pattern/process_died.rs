@@ -20,6 +20,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &["connection_reset", "close_with_unread_data", "linger_zero_abort"],
     settings: &[],
     errnos: &["ECONNRESET", "EPIPE"],
+    needs: &[],
     text: Text {
         en: Words {
             title: "process died with the connection open",

@@ -17,6 +17,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &[],
     settings: &[],
     errnos: &["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
+    needs: &[],
     text: Text {
         en: Words {
             title: "peer silent, retransmissions given up",

@@ -17,6 +17,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &["broken_pipe"],
     settings: &[],
     errnos: &["EPIPE", "SIGPIPE"],
+    needs: &["send_length", "exit"],
     text: Text {
         en: Words {
             title: "process killed by SIGPIPE",

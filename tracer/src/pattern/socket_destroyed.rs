@@ -17,6 +17,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &["connection_reset"],
     settings: &[],
     errnos: &["ECONNABORTED"],
+    needs: &[],
     text: Text {
         en: Words {
             title: "connection destroyed by an administrator",
