@@ -211,6 +211,11 @@ impl Snapshot {
         unread.saturating_sub(u32::from(self.fin_received()))
     }
 
+    /// Whether the kernel has handed out a record of its end.
+    pub fn end_told(&self) -> bool {
+        self.past.flags & socket::TOLD != 0
+    }
+
     /// How the process that closed it died: of a signal, or with a status other than 0.
     pub fn death(&self) -> Option<Death> {
         let died = self.past.flags & socket::CLOSED_BY_EXIT != 0 && self.past.exit_code != 0;

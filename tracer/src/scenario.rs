@@ -19,7 +19,7 @@
 //!
 //! and, without an end, `holders-done [began=MS]` and `lost COUNT`. Details: `err=ERRNO unacked=N unread=N received=N
 //! shutdown=N retransmits=N probes=N window=N unsent=N user_timeout=MS silent=MS soft=ERRNO fin_timeout=SECONDS
-//! exit=SIGNAL exit=STATUS by=NAME[PID]` and the marks `owned queued dead done linger0 keepalive mptcp fastopen
+//! exit=SIGNAL exit=STATUS by=NAME[PID]` and the marks `owned queued dead done linger0 closed told keepalive mptcp fastopen
 //! preexisting`. A size holds until it is said again.
 
 use crate::{
@@ -177,6 +177,8 @@ impl End {
             "dead" => socket.flags |= socket::DEAD,
             "done" => socket.flags |= socket::DONE,
             "linger0" => socket.flags |= socket::LINGER | socket::LINGER_ZERO,
+            "told" => self.snapshot.past.flags |= socket::TOLD,
+            "closed" => self.snapshot.state = State::Close,
             "keepalive" => socket.flags |= socket::KEEPALIVE,
             "mptcp" => socket.flags |= socket::MPTCP,
             "fastopen" => socket.flags |= socket::FAST_OPEN,

@@ -176,6 +176,9 @@ pub const OUTGOING: u8 = 1 << 2;
 /// [`Past::flags`]: this end came out of a listener.
 pub const INCOMING: u8 = 1 << 3;
 
+/// [`Past::flags`]: the end of the connection was handed to the ring.
+pub const TOLD: u8 = 1 << 5;
+
 /// [`Past::flags`]: the owner is the followed process ([`crate::settings::Settings::follow`]) or below it.
 pub const FOLLOWED: u8 = 1 << 4;
 

@@ -20,7 +20,7 @@ use tracer_common::{
     counter::Counter,
     record::{
         Kind,
-        socket::{FOLLOWED, INCOMING, OUTGOING, OWNER_CLOSE, OWNER_CONNECT, OWNER_LISTEN, Past},
+        socket::{FOLLOWED, INCOMING, OUTGOING, OWNER_CLOSE, OWNER_CONNECT, OWNER_LISTEN, Past, TOLD},
         state_change::StateChange,
     },
 };
@@ -85,6 +85,10 @@ fn change(tcp: Tcp, old: u8, new: u8) -> bool {
         addr_of_mut!((*record).reserved).write([0; 6]);
     }
     emit::submit(record, now, urgency);
+    if is(new, Close) && !kept.is_null() {
+        // SAFETY: a live value, checked above.
+        unsafe { (*kept).flags |= TOLD }
+    }
     true
 }
 

@@ -134,6 +134,9 @@ fn missing(view: &View<'_>, local: &Party, losses: &Losses) -> Vec<&'static str>
         | Occasion::CallFailed { .. } => at,
     };
     let mut missing = losses.within(since - LOOK_BACK, view.now);
+    if view.end.is_some_and(|end| end.unseen) {
+        missing.push("state_change");
+    }
     if local.preexisting {
         missing.push("history");
     }

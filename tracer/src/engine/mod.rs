@@ -11,6 +11,7 @@ mod listeners;
 mod loss;
 mod order;
 mod orphans;
+mod recover;
 mod signals;
 mod stays;
 mod storm;

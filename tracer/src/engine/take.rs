@@ -216,6 +216,9 @@ impl Engine {
         if errno == Errno::EPIPE && call == "send" && !end.mptcp() {
             self.broken_pipe(event, end);
         }
+        if self.ends.get(end.cookie).is_none() {
+            self.recover(event.at, end, call, errno);
+        }
         let Some(known) = self.ends.get_mut(end.cookie) else { return };
         // The call's own process is the owner, whoever was before.
         known.snapshot.past = end.past;

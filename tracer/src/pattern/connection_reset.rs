@@ -78,6 +78,28 @@ connection.",
             expect: &["connection_reset warning ECONNRESET local=curl[42] peer=none"],
         },
         Scenario {
+            name: "its records were lost, and the program comes upon it",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                0ms     c CLOSE>SYN_SENT owned
+                0.1ms   c SYN_SENT>ESTABLISHED
+                100ms   c recv ECONNRESET closed owned
+            ",
+            expect: &["connection_reset warning ECONNRESET local=curl[42] peer=none missing=state_change"],
+        },
+        Scenario {
+            name: "a call fails long after its incident was told",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                0ms     c CLOSE>SYN_SENT owned
+                0.1ms   c SYN_SENT>ESTABLISHED
+                100ms   c reset-received
+                100ms   c ESTABLISHED>CLOSE err=ECONNRESET
+                60000ms c recv ECONNRESET closed owned told
+            ",
+            expect: &["connection_reset warning ECONNRESET local=curl[42] peer=none complete"],
+        },
+        Scenario {
             name: "a server that only waits is found by a look",
             trace: "
                 s = 10.0.0.2:8080 > 10.0.0.1:40000 in

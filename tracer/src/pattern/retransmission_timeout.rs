@@ -55,6 +55,17 @@ Look at the other host and at the way to it. If a quarter of an hour is too long
             expect: &["retransmission_timeout warning ETIMEDOUT local=curl[42] peer=none reason=none also= count=1 signal=none complete"],
         },
         Scenario {
+            name: "its record was lost, and the program comes upon it",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                0ms    c CLOSE>SYN_SENT owned
+                1ms    c SYN_SENT>ESTABLISHED
+                6000ms c recv ETIMEDOUT closed owned retransmits=4 unacked=1000
+                6900ms c recv ETIMEDOUT closed owned
+            ",
+            expect: &["retransmission_timeout warning ETIMEDOUT local=curl[42] peer=none missing=state_change"],
+        },
+        Scenario {
             name: "an ICMP error had come",
             trace: "
                 c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]

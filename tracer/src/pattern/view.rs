@@ -120,6 +120,8 @@ pub struct End {
     pub failed: Option<(Time, State, Errno)>,
     /// The error a call of the program got, when it came to light.
     pub observed: Option<(Time, &'static str, Errno)>,
+    /// Whether its death was never told: a call that failed of it came to light.
+    pub unseen: bool,
     /// Its process' last send that gave EPIPE.
     pub piped: Option<Piped>,
     /// When the same process was connected to the same port after this end was refused.
@@ -140,6 +142,7 @@ impl End {
             reset_sent: None,
             failed: None,
             observed: None,
+            unseen: false,
             piped: None,
             retried: None,
             holder: None,
