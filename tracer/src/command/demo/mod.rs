@@ -51,8 +51,8 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
     let missed: Vec<String> = lines.iter().filter(|line| line.missed).map(|line| line.name.clone()).collect();
     let mut second = 0;
     if arguments.exclude.is_empty() && (1..=AGAIN).contains(&missed.len()) {
-        // Some kernels tell nothing of what an interrupt does in certain processes' time: seen in a sandbox that
-        // protects its own. What is blind is so again; what is told wrongly is not excused.
+        // A hardened kernel may run no program while a protected process is current, and an interrupt that falls
+        // into its time is then seen by nobody. What is blind stays so; what is told wrongly is not excused.
         let again = round(&[], |case, path| missed.contains(&format!("{} {path}", case.name())))?;
         for line in again.into_iter().filter(|line| line.holds) {
             if let Some(first) = lines.iter_mut().find(|first| first.name == line.name) {
