@@ -10,14 +10,14 @@ use hashbrown::HashMap;
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// One incident at one end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CaseId {
     pub(super) subject: Cookie,
     pub(super) kind: CaseKind,
 }
 
-/// Which rules judge it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Which rules judge it; of one end's incidents they are judged in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum CaseKind {
     Failed,
     ResetSent,
@@ -51,76 +51,76 @@ pub(super) struct Case {
 /// The open cases.
 #[derive(Default)]
 pub(super) struct Cases {
-    open: HashMap<CaseId, Case, RandomState>,
+    /// By end: as a rule one each.
+    open: HashMap<Cookie, Vec<(CaseKind, Case)>, RandomState>,
+    len: usize,
     due: BinaryHeap<Reverse<(Time, u64, CaseId)>>,
     serial: u64,
 }
 
-impl PartialOrd for CaseId {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for CaseId {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.subject.cmp(&other.subject)
-    }
-}
-
 impl Cases {
     pub(super) fn len(&self) -> usize {
-        self.open.len()
+        self.len
+    }
+
+    /// Whether anything is open at this end.
+    pub(super) fn any(&self, subject: Cookie) -> bool {
+        self.open.contains_key(&subject)
     }
 
     pub(super) fn contains(&self, id: CaseId) -> bool {
-        self.open.contains_key(&id)
+        self.get(id).is_some()
     }
 
     /// The open cases of one end.
-    pub(super) fn of(&self, subject: Cookie, stays: usize) -> Vec<CaseId> {
-        let kinds = [
-            CaseKind::Failed,
-            CaseKind::ResetSent,
-            CaseKind::CallFailed,
-            CaseKind::Abandoned,
-            CaseKind::Died,
-        ];
-        let timed = (0..stays).flat_map(|index| [CaseKind::Stay(index), CaseKind::Parked(index)]);
-        kinds
-            .into_iter()
-            .chain(timed)
-            .map(|kind| CaseId { subject, kind })
-            .filter(|id| self.open.contains_key(id))
-            .collect()
+    pub(super) fn of(&self, subject: Cookie) -> Vec<CaseId> {
+        let kinds = self.open.get(&subject).into_iter().flatten().map(|(kind, _)| *kind);
+        let mut ids: Vec<CaseId> = kinds.map(|kind| CaseId { subject, kind }).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// Cases that wait for a look at all holders.
     pub(super) fn looking(&self) -> Vec<CaseId> {
         let mut ids: Vec<CaseId> =
-            self.open.iter().filter(|(_, case)| case.looking.is_some()).map(|(id, _)| *id).collect();
+            self.iter().filter(|(_, case)| case.looking.is_some()).map(|(id, _)| id).collect();
         ids.sort_unstable();
         ids
     }
 
-    pub(super) fn get_mut(&mut self, id: CaseId) -> Option<&mut Case> {
-        self.open.get_mut(&id)
+    fn get(&self, id: CaseId) -> Option<&Case> {
+        self.open.get(&id.subject)?.iter().find(|(kind, _)| *kind == id.kind).map(|(_, case)| case)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&CaseId, &Case)> {
-        self.open.iter()
+    pub(super) fn get_mut(&mut self, id: CaseId) -> Option<&mut Case> {
+        self.open.get_mut(&id.subject)?.iter_mut().find(|(kind, _)| *kind == id.kind).map(|(_, case)| case)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (CaseId, &Case)> {
+        self.open
+            .iter()
+            .flat_map(|(subject, cases)| cases.iter().map(|(kind, case)| (*subject, *kind, case)))
+            .map(|(subject, kind, case)| (CaseId { subject, kind }, case))
     }
 
     /// Takes a case out for judgement.
     pub(super) fn take(&mut self, id: CaseId) -> Option<Case> {
-        self.open.remove(&id)
+        let cases = self.open.get_mut(&id.subject)?;
+        let place = cases.iter().position(|(kind, _)| *kind == id.kind)?;
+        let (_, case) = cases.swap_remove(place);
+        if cases.is_empty() {
+            self.open.remove(&id.subject);
+        }
+        self.len -= 1;
+        Some(case)
     }
 
-    /// Puts a case (back); it is due at its `next`.
+    /// Puts a case (back) that is not open; it is due at its `next`.
     pub(super) fn put(&mut self, id: CaseId, case: Case) {
         self.serial += 1;
         self.due.push(Reverse((case.next, self.serial, id)));
-        self.open.insert(id, case);
+        self.open.entry(id.subject).or_default().push((id.kind, case));
+        self.len += 1;
     }
 
     /// The next case that is due by `now`.
@@ -132,7 +132,7 @@ impl Cases {
             }
             self.due.pop();
             // Put back since with another time: that entry counts, not this one.
-            if self.open.get(&id).is_some_and(|case| case.next <= now) {
+            if self.get(id).is_some_and(|case| case.next <= now) {
                 return Some(id);
             }
         }

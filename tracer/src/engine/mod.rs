@@ -193,7 +193,7 @@ impl Engine {
         while let Some(event) = self.order.pop(Time::NEVER) {
             self.take(&event);
         }
-        let mut open: Vec<_> = self.cases.iter().map(|(id, case)| (case.occasion.at(), *id)).collect();
+        let mut open: Vec<_> = self.cases.iter().map(|(id, case)| (case.occasion.at(), id)).collect();
         open.sort_unstable();
         for (_, id) in open {
             self.judge_last(id);

@@ -57,9 +57,8 @@ impl Engine {
         if death.name() != "SIGPIPE" {
             return;
         }
-        let open: Vec<_> = self.cases.iter().filter(|(id, _)| id.kind == CaseKind::CallFailed).collect();
-        let open: Vec<_> = open.into_iter().map(|(id, _)| *id).collect();
-        for id in open {
+        let open = self.cases.iter().map(|(id, _)| id).filter(|id| id.kind == CaseKind::CallFailed);
+        for id in open.collect::<Vec<_>>() {
             let Some(end) = self.ends.get_mut(id.subject) else { continue };
             let Some(piped) = end.piped.as_mut().filter(|piped| piped.by.pid == event.task.pid) else {
                 continue;

@@ -100,7 +100,7 @@ impl Engine {
     /// An orphan becomes a remainder of which the kernel tells no more.
     fn park(&mut self, at: Time, end: Snapshot) {
         let told = self.ends.get(end.cookie).map(|end| end.told.clone()).unwrap_or_default();
-        if self.has_open_case(end.cookie) {
+        if self.cases.any(end.cookie) {
             self.remember_closed(at, end);
         } else {
             self.ends.remove(end.cookie);
@@ -150,7 +150,7 @@ impl Engine {
             }
         }
         let peers = self.ends.with_addresses(end.tuple().swapped());
-        let open = self.has_open_case(cookie) || peers.iter().any(|peer| self.has_open_case(*peer));
+        let open = self.cases.any(cookie) || peers.iter().any(|peer| self.cases.any(*peer));
         if let Some(known) = self.ends.get_mut(cookie) {
             if !open && known.reset_sent.is_none() && known.reset_received.is_none() {
                 self.ends.remove(cookie);
@@ -251,7 +251,7 @@ impl Engine {
             known.snapshot = *end;
         }
         let state = end.state;
-        for id in self.cases.of(end.cookie, CATALOGUE.len()) {
+        for id in self.cases.of(end.cookie) {
             if let Some(case) = self.cases.get_mut(id).filter(|case| case.looking.is_some()) {
                 case.looked = Some(Presence::In(state));
             }
@@ -260,7 +260,7 @@ impl Engine {
 
     fn answer(&mut self, at: Time, asked: Option<Cookie>, found: Presence, began: Time) {
         let ids = match asked {
-            Some(cookie) => self.cases.of(cookie, CATALOGUE.len()),
+            Some(cookie) => self.cases.of(cookie),
             None => self.cases.looking(),
         };
         for id in ids {
@@ -317,7 +317,7 @@ impl Engine {
 
     /// Judges the open incidents of an end again.
     fn touch(&mut self, cookie: Cookie, now: Time) {
-        for id in self.cases.of(cookie, CATALOGUE.len()) {
+        for id in self.cases.of(cookie) {
             self.judge(id, now);
         }
     }
@@ -332,10 +332,6 @@ impl Engine {
         for cookie in peers {
             self.touch(cookie, now);
         }
-    }
-
-    fn has_open_case(&self, cookie: Cookie) -> bool {
-        !self.cases.of(cookie, CATALOGUE.len()).is_empty()
     }
 }
 
