@@ -191,20 +191,24 @@ impl End {
     /// Keeps the past as the kernel programs keep it.
     fn change(&mut self, at: Time, old: State, new: State) {
         self.snapshot.state = old;
-        let past = &mut self.snapshot.past;
+        let (socket, past) = (&mut self.snapshot.socket, &mut self.snapshot.past);
         match new {
             State::SynSent => past.born_ns = at.0,
             State::Established if old == State::SynRecv => (past.born_ns, past.established_ns) = (at.0, at.0),
             State::Established => past.established_ns = at.0,
             State::CloseWait => {
                 past.fin_received_ns = at.0;
-                self.snapshot.socket.flags |= socket::DONE;
+                socket.flags |= socket::DONE;
             }
             State::FinWait1 | State::LastAck => {
                 past.fin_sent_ns = at.0;
                 past.source = socket::OWNER_CLOSE;
             }
             State::Listen => past.source = socket::OWNER_LISTEN,
+            // An abort by its own process.
+            State::Close if socket.flags & socket::OWNED != 0 && socket.err == 0 => {
+                past.source = socket::OWNER_CLOSE;
+            }
             _ => {}
         }
     }

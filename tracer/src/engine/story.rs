@@ -34,14 +34,15 @@ pub(super) fn timeline(view: &View<'_>) -> Vec<Step> {
 
 fn of_end(end: &End, local: bool, reason: &impl Fn(&SentReset) -> Option<String>, steps: &mut Vec<Step>) {
     past(&end.snapshot, local, end.owner(), steps);
-    if let Some((at, _)) = end.reset_received {
+    // When it died nobody saw: the call that came upon it is told below.
+    if let Some((at, _)) = end.reset_received.filter(|_| !end.unseen) {
         steps.push(Step { at, local, what: Happening::ResetReceived, by: None });
     }
     if let Some(sent) = end.reset_sent {
         let by = sent.by.map(|task| actor(task.pid, task.comm));
         steps.push(Step { at: sent.at, local, what: Happening::ResetSent { reason: reason(&sent) }, by });
     }
-    if let Some((at, from, _)) = end.failed {
+    if let Some((at, from, _)) = end.failed.filter(|_| !end.unseen) {
         steps.push(Step {
             at,
             local,

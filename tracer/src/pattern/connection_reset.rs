@@ -88,6 +88,17 @@ connection.",
             expect: &["connection_reset warning ECONNRESET local=curl[42] peer=none missing=state_change"],
         },
         Scenario {
+            name: "its own disconnect leaves ECONNRESET to itself",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out redis[42]
+                0ms     c CLOSE>SYN_SENT owned
+                0.1ms   c SYN_SENT>ESTABLISHED
+                100ms   c ESTABLISHED>CLOSE owned
+                100.1ms c recv ECONNRESET closed owned
+            ",
+            expect: &[],
+        },
+        Scenario {
             name: "a call fails long after its incident was told",
             trace: "
                 c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]

@@ -82,6 +82,17 @@ SIGPIPE 的默认动作是结束进程。它发给正在写的线程,在错误�
             expect: &[],
         },
         Scenario {
+            name: "it sends with MSG_NOSIGNAL, and a pipe kills it right after",
+            trace: "
+                s = 10.0.0.2:8080 > 10.0.0.1:40000 in httpd[17]
+                0ms     s SYN_RECV>ESTABLISHED
+                200ms   s send EPIPE shutdown=2
+                200.1ms s sigpipe delivered
+                200.2ms s exits SIGPIPE
+            ",
+            expect: &["broken_pipe warning EPIPE local=httpd[17] signal=none"],
+        },
+        Scenario {
             name: "records were lost around it",
             trace: "
                 s = 10.0.0.2:8080 > 10.0.0.1:40000 in httpd[17]
