@@ -60,11 +60,9 @@ impl Engine {
         let open = self.cases.iter().map(|(id, _)| id).filter(|id| id.kind == CaseKind::CallFailed);
         for id in open.collect::<Vec<_>>() {
             let Some(end) = self.ends.get_mut(id.subject) else { continue };
-            let of_this = |piped: &&mut Piped| {
-                let sent = piped.signal.is_some_and(|delivery| delivery != Delivery::Ignored);
-                sent && piped.by.pid == event.task.pid
-            };
-            let Some(piped) = end.piped.as_mut().filter(of_this) else { continue };
+            // Only a send whose signal was delivered still waits here.
+            let by_this = |piped: &&mut Piped| piped.by.pid == event.task.pid;
+            let Some(piped) = end.piped.as_mut().filter(by_this) else { continue };
             piped.killed = Some(event.at);
             self.judge(id, event.at);
         }
