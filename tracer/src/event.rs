@@ -205,6 +205,16 @@ impl Snapshot {
         if unsent > u32::MAX / 2 { 0 } else { unsent }
     }
 
+    /// Bytes written that the peer has not acknowledged: lost when the connection dies.
+    pub fn undelivered(&self) -> u32 {
+        self.unacked().saturating_add(self.unsent())
+    }
+
+    /// How old the connection is at `now`; none when its birth was not seen.
+    pub fn age(&self, now: Time) -> Option<Duration> {
+        Time::seen(self.past.born_ns).map(|born| now.since(born))
+    }
+
     /// Bytes received and not read. A FIN takes one sequence number that is never read.
     pub fn unread(&self) -> u32 {
         let unread = self.socket.rcv_nxt.wrapping_sub(self.socket.copied_seq);

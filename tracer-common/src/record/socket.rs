@@ -94,6 +94,14 @@ pub const EXITING: u32 = 1 << 9;
 /// [`Socket::flags`]: the running task is a kernel thread.
 pub const KERNEL_THREAD: u32 = 1 << 10;
 
+/// [`Socket::shutdown`]: the process wants no more data.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/net/sock.h#L1537-L1539>
+pub const RCV_SHUTDOWN: u8 = 1;
+/// [`Socket::shutdown`]: the process sends no more.
+pub const SEND_SHUTDOWN: u8 = 2;
+/// [`Socket::shutdown`]: both, as after close().
+pub const SHUTDOWN_MASK: u8 = RCV_SHUTDOWN | SEND_SHUTDOWN;
+
 /// What the hook read of the socket. All zero where the hook had none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

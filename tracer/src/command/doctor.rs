@@ -109,12 +109,13 @@ fn examine() -> Result<Report> {
                     report.verifier.extend(refusal.verifier.clone());
                 }
             }
-            report.socket_questions = match SockDiag::open() {
+            let diag = SockDiag::open().map_err(|error| error.is::<NoTcpDiag>());
+            report.socket_questions = match diag {
                 Ok(_) => "yes",
-                Err(error) if error.is::<NoTcpDiag>() => "no: the module tcp_diag is not loaded",
-                Err(_) => "no",
+                Err(true) => "no: the module tcp_diag is not loaded",
+                Err(false) => "no",
             };
-            if report.socket_questions != "yes" {
+            if diag.is_err() {
                 report.lost_patterns.extend(ASKED);
             }
             report.lost_patterns.sort_unstable();
@@ -122,7 +123,7 @@ fn examine() -> Result<Report> {
             let refused = probes.statuses.iter().filter(|status| status.outcome.is_err()).count();
             if probes.statuses[0].outcome.is_err() {
                 ("this kernel cannot be traced", Exit::Impossible)
-            } else if refused > 0 || !report.absent_members.is_empty() || report.socket_questions != "yes" {
+            } else if refused > 0 || !report.absent_members.is_empty() || diag.is_err() {
                 ("degraded: see what is lost", Exit::Degraded)
             } else {
                 ("everything is to be had", Exit::Done)

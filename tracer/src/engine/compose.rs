@@ -98,7 +98,7 @@ fn party(snapshot: &Snapshot, owner: Option<Owner>, at: Time) -> Party {
         cookie: Some(snapshot.cookie).filter(|cookie| cookie.0 != 0),
         state: Some(snapshot.state),
         direction: direction(&snapshot.past),
-        age: Time::seen(snapshot.past.born_ns).map(|born| at.since(born)),
+        age: snapshot.age(at),
         preexisting: snapshot.preexisting(),
         uid: known.then_some(snapshot.socket.uid),
         owner,

@@ -10,10 +10,7 @@ use crate::{
     finding::{Fact, Severity},
     time::Time,
 };
-
-/// `SEND_SHUTDOWN`: the process said that it sends no more.
-/// <https://github.com/torvalds/linux/blob/v6.12/include/net/sock.h#L1537-L1539>
-const SEND_SHUTDOWN: u8 = 2;
+use tracer_common::record::socket;
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "broken_pipe",
@@ -154,7 +151,7 @@ pub(super) fn why(end: &End, now: Time) -> String {
         (None, None) if end.snapshot.past.established_ns == 0 && end.snapshot.past.flags == 0 => {
             "which was never made".to_owned()
         }
-        (None, None) if end.snapshot.socket.shutdown & SEND_SHUTDOWN != 0 => {
+        (None, None) if end.snapshot.socket.shutdown & socket::SEND_SHUTDOWN != 0 => {
             "after its own shutdown(SHUT_WR)".to_owned()
         }
         (None, None) => "which had ended before".to_owned(),

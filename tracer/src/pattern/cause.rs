@@ -5,13 +5,9 @@
 //! `__tcp_close()`, `tcp_disconnect()`, `tcp_abort()`:
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c>
 
-use super::{End, Host, View};
+use super::{End, Host, Verdict, View};
 use crate::{death::Death, errno::Errno};
 use tracer_common::{State, record::socket};
-
-/// Both directions are shut: `SHUTDOWN_MASK`.
-/// <https://github.com/torvalds/linux/blob/v6.12/include/net/sock.h#L1537-L1539>
-const SHUTDOWN_BOTH: u8 = 3;
 
 /// Why a RST went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +48,7 @@ pub(super) fn of(end: &End, host: &Host) -> Option<Cause> {
     if snapshot.queued() && sent.by.is_none() {
         return Some(Cause::QueueClosed);
     }
-    let linger = own.flags & socket::LINGER_ZERO != 0 && own.shutdown == SHUTDOWN_BOTH;
+    let linger = own.flags & socket::LINGER_ZERO != 0 && own.shutdown == socket::SHUTDOWN_MASK;
     let unread =
         reason == Some("TCP_ABORT_ON_CLOSE") || (reason.is_none() && snapshot.unread() > 0 && !linger);
     Some(match snapshot.death() {
@@ -64,15 +60,24 @@ pub(super) fn of(end: &End, host: &Host) -> Option<Cause> {
     })
 }
 
-/// Why the other end sent the RST that this one received; none when that is not seen (yet).
+/// Why the other end sent the RST that this one received; none when that is not seen (yet), or nobody is told.
 pub(super) fn of_reset(view: &View<'_>) -> Option<Cause> {
-    let end = view.end?;
-    end.reset_received?;
-    let dead = end.reset_received.is_some_and(|(_, before)| before.dead());
-    view.peer.filter(|_| !dead).and_then(|peer| of(peer, view.host))
+    let (_, before) = view.end?.reset_received?;
+    if before.dead() { None } else { of(view.peer?, view.host) }
 }
 
-/// Whether the end that received this end's RST is here and its program is told: its own finding names both.
-pub(super) fn victim_tells(view: &View<'_>) -> bool {
-    view.peer.is_some_and(|peer| peer.reset_received.is_some_and(|(_, before)| !before.dead()))
+/// What a rule that is asked about a RST of this end says before it looks further: the victim's own finding names
+/// both ends if it is here and its program is told, so it is waited for.
+pub(super) fn leave_to_victim(view: &View<'_>) -> Option<Verdict> {
+    let told = view.peer.is_some_and(|peer| peer.reset_received.is_some_and(|(_, before)| !before.dead()));
+    match (told, view.last) {
+        (true, _) => Some(Verdict::No),
+        (false, false) => Some(Verdict::Wait),
+        (false, true) => None,
+    }
+}
+
+/// Whether the other end had closed before, so that a RST of this end hurts nobody.
+pub(super) fn peer_had_closed(view: &View<'_>) -> bool {
+    view.peer_parked.is_some() || view.end.is_some_and(|end| end.snapshot.fin_received())
 }

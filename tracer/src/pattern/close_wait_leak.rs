@@ -154,7 +154,7 @@ fn judge(view: &View<'_>) -> Verdict {
         Some(Presence::In(State::CloseWait)) => {}
         Some(_) => return Verdict::No,
     }
-    if end.snapshot.unacked() + end.snapshot.unsent() > 0 {
+    if end.snapshot.undelivered() > 0 {
         return Verdict::WaitUntil(view.now + view.host.time(&AFTER)); // an answer is on its way
     }
     let owner = owner(view);

@@ -132,13 +132,10 @@ fn judge(view: &View<'_>) -> Verdict {
         }
         Occasion::ResetSent { .. } => {
             let Some(Cause::Unread(unread)) = cause::of(end, view.host) else { return Verdict::No };
-            if cause::victim_tells(view) {
-                return Verdict::No;
+            if let Some(verdict) = cause::leave_to_victim(view) {
+                return verdict;
             }
-            if !view.last {
-                return Verdict::Wait; // for the victim, which tells it if it is here
-            }
-            let late = end.snapshot.fin_received() || view.peer_parked.is_some();
+            let late = cause::peer_had_closed(view);
             let harm = if late { "had closed before" } else { "gets ECONNRESET" };
             Verdict::Found(Box::new(Found {
                 severity: if late { Severity::Info } else { PATTERN.severity },

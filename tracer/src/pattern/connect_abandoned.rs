@@ -6,12 +6,9 @@ use super::{
 };
 use crate::{
     finding::{Fact, Severity},
-    time::{Time, nanoseconds},
+    time::nanoseconds,
 };
-
-/// Both directions are shut: the socket was closed, not merely disconnected.
-/// <https://github.com/torvalds/linux/blob/v6.12/include/net/sock.h#L1537-L1539>
-const SHUTDOWN_BOTH: u8 = 3;
+use tracer_common::record::socket;
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "connect_abandoned",
@@ -91,11 +88,11 @@ program's time limit is longer than the way.",
 fn judge(view: &View<'_>) -> Verdict {
     let (Occasion::Abandoned { at }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
     let own = &end.snapshot.socket;
-    if own.shutdown != SHUTDOWN_BOTH {
+    if own.shutdown != socket::SHUTDOWN_MASK {
         return Verdict::No;
     }
     let silent = own.retransmits > 0;
-    let after = Time::seen(end.snapshot.past.born_ns).map(|born| at.since(born));
+    let after = end.snapshot.age(at);
     let spent = after.map_or(String::new(), |after| format!(" after {}", spoken(after)));
     let why = match (end.death(), silent) {
         (Some(death), _) => format!(": it died ({})", death.name()),

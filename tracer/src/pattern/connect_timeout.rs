@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     finding::{Fact, Severity},
-    time::{Time, nanoseconds},
+    time::nanoseconds,
 };
 
 pub(super) static PATTERN: Pattern = Pattern {
@@ -88,7 +88,7 @@ fn judge(view: &View<'_>) -> Verdict {
     let (Some((Timeout::Connect, errno)), Some(end)) = (timeout::of(view), view.end) else { return Verdict::No };
     let Occasion::Failed { at, .. } = *view.occasion else { return Verdict::No };
     let own = &end.snapshot.socket;
-    let took = Time::seen(end.snapshot.past.born_ns).map(|born| at.since(born));
+    let took = end.snapshot.age(at);
     let after = took.map_or(String::new(), |took| format!(" in {}", spoken(took)));
     let limit = if own.user_timeout == 0 {
         String::new()

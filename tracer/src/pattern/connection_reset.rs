@@ -3,17 +3,13 @@
 use super::{
     End, Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     cause::{self, Cause},
-    words::{bytes, comm, owner, peer_owner, who},
+    words::{comm, loss, owner, peer_owner, who},
 };
 use crate::{
     errno::Errno,
     finding::{Fact, Severity},
 };
-use tracer_common::State;
-
-/// `RCV_SHUTDOWN`: the process wants no more data.
-/// <https://github.com/torvalds/linux/blob/v6.12/include/net/sock.h#L1537-L1539>
-const RCV_SHUTDOWN: u8 = 1;
+use tracer_common::{State, record::socket};
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "connection_reset",
@@ -203,8 +199,7 @@ fn judge(view: &View<'_>) -> Verdict {
             who(owner, "a process"),
         ),
     };
-    let lost = end.snapshot.unacked() + end.snapshot.unsent();
-    let told_loss = if lost == 0 { String::new() } else { format!(" {} it had written are lost.", bytes(lost)) };
+    let told_loss = loss(&end.snapshot);
     let call = if errno == Errno::EPIPE { "write" } else { "read or write" };
     Verdict::Found(Box::new(Found {
         severity: PATTERN.severity,
@@ -228,6 +223,6 @@ fn judge(view: &View<'_>) -> Verdict {
 /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L6934-L6947>
 fn shut_itself(end: &End, old: State) -> bool {
     matches!(old, State::FinWait1 | State::FinWait2)
-        && end.reset_received.is_some_and(|(_, before)| before.socket.shutdown & RCV_SHUTDOWN != 0)
+        && end.reset_received.is_some_and(|(_, before)| before.socket.shutdown & socket::RCV_SHUTDOWN != 0)
         && end.reset_sent.is_some_and(|sent| sent.answered.is_some())
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     errno::Errno,
     finding::{Fact, Severity},
-    time::{Time, nanoseconds},
+    time::nanoseconds,
 };
 use tracer_common::State;
 
@@ -106,7 +106,7 @@ fn judge(view: &View<'_>) -> Verdict {
     if end.reset_received.is_some() || elsewhere || end.snapshot.dead() {
         return Verdict::No;
     }
-    let took = Time::seen(end.snapshot.past.born_ns).map(|born| at.since(born));
+    let took = end.snapshot.age(at);
     let after = took.map_or(String::new(), |took| format!(" after {}", spoken(took)));
     let refused = errno == Errno::ECONNREFUSED;
     let hint = if refused { " (port unreachable, which firewalls send; no RST came)" } else { "" };

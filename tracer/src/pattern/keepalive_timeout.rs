@@ -90,7 +90,7 @@ more often than that.",
 fn judge(view: &View<'_>) -> Verdict {
     let (Some((Timeout::Keepalive, errno)), Some(end)) = (timeout::of(view), view.end) else { return Verdict::No };
     let (at, owner) = (&end.snapshot, owner(view));
-    let silence = timeout::silence(view, at);
+    let silence = at.silence(view.host.hz);
     let silent = silence.map_or(String::new(), |silence| format!(" in {}", spoken(silence)));
     let mut facts = vec![("probes", Fact::Count(at.socket.probes.into()))];
     facts.extend(silence.map(|silence| ("silent_ns", Fact::Count(nanoseconds(silence)))));

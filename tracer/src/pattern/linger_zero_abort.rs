@@ -3,7 +3,7 @@
 use super::{
     Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     cause::{self, Cause},
-    words::{bytes, comm, owner, peer_owner, who},
+    words::{comm, loss, owner, peer_owner, who},
 };
 use crate::finding::{Fact, Severity};
 
@@ -124,9 +124,7 @@ fn judge(view: &View<'_>) -> Verdict {
                 return Verdict::Wait;
             }
             let Some((how, confidence)) = asked(cause) else { return Verdict::No };
-            let lost = end.snapshot.unacked() + end.snapshot.unsent();
-            let told_loss =
-                if lost == 0 { String::new() } else { format!(" {} it had written are lost.", bytes(lost)) };
+    let told_loss = loss(&end.snapshot);
             let victim = owner(view);
             Verdict::Found(Box::new(Found {
                 severity: PATTERN.severity,
@@ -150,13 +148,10 @@ fn judge(view: &View<'_>) -> Verdict {
         }
         Occasion::ResetSent { .. } => {
             let Some((how, confidence)) = cause::of(end, view.host).and_then(asked) else { return Verdict::No };
-            if cause::victim_tells(view) {
-                return Verdict::No;
+            if let Some(verdict) = cause::leave_to_victim(view) {
+                return verdict;
             }
-            if !view.last {
-                return Verdict::Wait; // for the victim, which tells it if it is here
-            }
-            let late = end.snapshot.fin_received() || view.peer_parked.is_some();
+            let late = cause::peer_had_closed(view);
             Verdict::Found(Box::new(Found {
                 severity: if late { Severity::Info } else { PATTERN.severity },
                 confidence,

@@ -2,7 +2,7 @@
 
 use super::{
     Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
-    words::{bytes, comm, owner, who},
+    words::{comm, loss, owner, who},
 };
 use crate::finding::{Fact, Severity};
 use tracer_common::{State, record::socket::KEEPALIVE};
@@ -122,8 +122,7 @@ fn judge(view: &View<'_>) -> Verdict {
         return Verdict::No;
     };
     let owner = owner(view);
-    let lost = end.snapshot.unacked().saturating_add(end.snapshot.unsent());
-    let told_loss = if lost == 0 { String::new() } else { format!(" {} it had written are lost.", bytes(lost)) };
+    let told_loss = loss(&end.snapshot);
     Verdict::Found(Box::new(Found {
         severity: PATTERN.severity,
         confidence,

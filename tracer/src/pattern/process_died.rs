@@ -3,7 +3,7 @@
 use super::{
     Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     cause::{self, Cause},
-    words::{bytes, comm, owner, peer_owner, who},
+    words::{comm, loss, owner, peer_owner, who},
 };
 use crate::death::Death;
 use crate::finding::{Fact, Severity};
@@ -144,7 +144,7 @@ fn judge(view: &View<'_>) -> Verdict {
             who(victim, "a process"),
             comm(victim, "the process"),
         );
-        return found(view, death, severity(death), Some(errno), message);
+        return found(view, death, severity(death), Some(errno), &message);
     }
     let (death, sends) = match *view.occasion {
         Occasion::Died { .. } => (end.death(), "a FIN"),
@@ -155,11 +155,8 @@ fn judge(view: &View<'_>) -> Verdict {
         _ => (None, ""),
     };
     let Some(death) = death else { return Verdict::No };
-    if cause::victim_tells(view) {
-        return Verdict::No;
-    }
-    if !view.last {
-        return Verdict::Wait; // for the other end, which this finding names or which tells it
+    if let Some(verdict) = cause::leave_to_victim(view) {
+        return verdict;
     }
     let severity = if end.snapshot.fin_received() { Severity::Info } else { severity(death) };
     let message = format!(
@@ -168,7 +165,7 @@ fn judge(view: &View<'_>) -> Verdict {
         how(death),
         peer_owner(view).map_or_else(|| end.tuple().remote_address().to_string(), |peer| who(Some(peer), "")),
     );
-    found(view, death, severity, None, message)
+    found(view, death, severity, None, &message)
 }
 
 fn found(
@@ -176,14 +173,10 @@ fn found(
     death: Death,
     severity: Severity,
     errno: Option<crate::errno::Errno>,
-    message: String,
+    message: &str,
 ) -> Verdict {
-    let lost = view.end.map_or(0, |end| end.snapshot.unacked().saturating_add(end.snapshot.unsent()));
-    let message = if errno.is_some() && lost > 0 {
-        format!("{message} {} it had written are lost.", bytes(lost))
-    } else {
-        message
-    };
+    let told_loss = view.end.filter(|_| errno.is_some()).map_or_else(String::new, |end| loss(&end.snapshot));
+    let message = format!("{message}{told_loss}");
     Verdict::Found(Box::new(Found {
         severity,
         confidence: 0.97,

@@ -111,7 +111,7 @@ fn judge(view: &View<'_>) -> Verdict {
         return Verdict::No;
     };
     let (at, owner) = (&end.snapshot, owner(view));
-    let silence = timeout::silence(view, at);
+    let silence = at.silence(view.host.hz);
     let silent = silence.map_or(String::new(), |silence| format!(" for {}", spoken(silence)));
     let mut facts = vec![
         ("retransmits", Fact::Count(at.socket.retransmits.into())),
@@ -129,7 +129,7 @@ fn judge(view: &View<'_>) -> Verdict {
             end.tuple().remote_address(),
             who(owner, "a process"),
             at.socket.retransmits,
-            bytes(at.unacked().saturating_add(at.unsent())),
+            bytes(at.undelivered()),
             comm(owner, "the process"),
             timeout::icmp_before(errno),
         ),

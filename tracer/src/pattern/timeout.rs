@@ -5,8 +5,7 @@
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_timer.c>
 
 use super::{Occasion, View};
-use crate::{errno::Errno, event::Snapshot};
-use std::time::Duration;
+use crate::errno::Errno;
 use tracer_common::{State, record::socket};
 
 /// What gave up.
@@ -49,11 +48,6 @@ pub(super) fn of(view: &View<'_>) -> Option<(Timeout, Errno)> {
         return None;
     };
     Some((which, errno))
-}
-
-/// For how long the peer had been silent.
-pub(super) fn silence(view: &View<'_>, snapshot: &Snapshot) -> Option<Duration> {
-    snapshot.silence(view.host.hz)
 }
 
 /// What an ICMP error that had come before adds to the story.

@@ -82,7 +82,7 @@ fn judge(view: &View<'_>) -> Verdict {
         ("retransmits", Fact::Count(at.socket.retransmits.into())),
         ("unacked_bytes", Fact::Count(at.unacked().into())),
     ];
-    facts.extend(timeout::silence(view, at).map(|silence| ("silent_ns", Fact::Count(nanoseconds(silence)))));
+    facts.extend(at.silence(view.host.hz).map(|silence| ("silent_ns", Fact::Count(nanoseconds(silence)))));
     Verdict::Found(Box::new(Found {
         severity: PATTERN.severity,
         confidence: 0.95,
@@ -93,7 +93,7 @@ fn judge(view: &View<'_>) -> Verdict {
             end.tuple().remote_address(),
             who(owner, "a process"),
             at.socket.user_timeout,
-            bytes(at.unacked().saturating_add(at.unsent())),
+            bytes(at.undelivered()),
             comm(owner, "the process"),
             timeout::icmp_before(errno),
         ),

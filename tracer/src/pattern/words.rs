@@ -1,7 +1,7 @@
 //! How rules say who and what.
 
 use crate::{
-    event::Owner,
+    event::{Owner, Snapshot},
     pattern::View,
     time::{Spoken, Time},
 };
@@ -20,6 +20,14 @@ pub(super) fn comm(owner: Option<Owner>, unknown: &str) -> String {
 /// `1 byte`, `9 bytes`.
 pub(super) fn bytes(count: u32) -> String {
     if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
+}
+
+/// ` 9 bytes it had written are lost.`, or nothing.
+pub(super) fn loss(end: &Snapshot) -> String {
+    match end.undelivered() {
+        0 => String::new(),
+        lost => format!(" {} it had written are lost.", bytes(lost)),
+    }
 }
 
 /// `3.2 s`

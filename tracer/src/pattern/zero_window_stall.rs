@@ -86,7 +86,7 @@ fn judge(view: &View<'_>) -> Verdict {
         ("unsent_bytes", Fact::Count(at.unsent().into())),
         ("probes", Fact::Count(at.socket.probes.into())),
     ];
-    facts.extend(timeout::silence(view, at).map(|silence| ("silent_ns", Fact::Count(nanoseconds(silence)))));
+    facts.extend(at.silence(view.host.hz).map(|silence| ("silent_ns", Fact::Count(nanoseconds(silence)))));
     if at.socket.user_timeout != 0 {
         facts.push(("user_timeout_ms", Fact::Count(at.socket.user_timeout.into())));
     }
@@ -98,7 +98,7 @@ fn judge(view: &View<'_>) -> Verdict {
             "{} had stopped reading (its window is closed), and {why}. {} of {} are lost, and its next call fails \
              with {errno}.{}",
             end.tuple().remote_address(),
-            bytes(at.unacked().saturating_add(at.unsent())),
+            bytes(at.undelivered()),
             who(owner, &comm(owner, "the process")),
             timeout::icmp_before(errno),
         ),
