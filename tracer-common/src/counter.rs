@@ -35,6 +35,7 @@ counters! {
     Filtered "filtered" "Events left out by a filter.";
     Unneeded "unneeded" "State changes no pattern, flag or timer needs.";
     Scanned "scanned" "Sockets older than the tracer that the scan has marked.";
+    CallFlood "call_flood" "Failed system calls of one kind beyond 1,000 a second on a CPU.";
     ResetFlood "reset_flood" "Resets without a socket beyond 1,000 a second on a CPU.";
 }
 
@@ -48,7 +49,7 @@ impl Counter {
     /// Whether this counts what was left out on purpose.
     #[must_use]
     pub const fn is_suppressed(self) -> bool {
-        matches!(self, Self::Filtered | Self::Unneeded | Self::ResetFlood)
+        matches!(self, Self::Filtered | Self::Unneeded | Self::ResetFlood | Self::CallFlood)
     }
 }
 

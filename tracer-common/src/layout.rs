@@ -85,6 +85,19 @@ layout! {
     task_exit_code: "Exit code.", "task_struct" "exit_code";
     task_tgid: "Process.", "task_struct" "tgid";
     task_comm: "Name.", "task_struct" "comm";
+    task_status: "Thread information's status bits.", "task_struct" "thread_info.status";
+    task_files: "Open files.", "task_struct" "files";
+    files_table: "Their table.", "files_struct" "fdt";
+    table_files: "Files by descriptor.", "fdtable" "fd";
+    table_size: "Length of the table.", "fdtable" "max_fds";
+    file_private: "What the file is about.", "file" "private_data";
+    socket_file: "The file of a `struct socket`.", "socket" "file";
+    protocol: "IP protocol.", "sock" "sk_protocol";
+    regs_call: "Number of the system call.", "pt_regs" "orig_ax";
+    regs_first: "Its first argument.", "pt_regs" "di";
+    regs_second: "Its second argument.", "pt_regs" "si";
+    regs_third: "Its third argument.", "pt_regs" "dx";
+    regs_fourth: "Its fourth argument.", "pt_regs" "r10";
     task_parent: "The task that forked it, or took it over.", "task_struct" "real_parent";
 }
 
@@ -108,6 +121,22 @@ pub struct Numbers {
     pub signal_delivered: u32,
     /// `TRACE_SIGNAL_IGNORED`.
     pub signal_ignored: u32,
+    /// Argument of `tcp_retransmit_skb` that is the result.
+    pub retransmit_result_argument: u32,
+    /// Number of `connect`.
+    pub call_connect: u32,
+    /// Number of `accept`.
+    pub call_accept: u32,
+    /// Number of `accept4`.
+    pub call_accept4: u32,
+    /// Number of `shutdown`.
+    pub call_shutdown: u32,
+    /// Number of `setsockopt`.
+    pub call_setsockopt: u32,
+    /// Number of `getsockopt`.
+    pub call_getsockopt: u32,
+    /// Bit mask in the thread's status of a call by another numbering (32-bit); 0 where there is none.
+    pub call_compat: u32,
 }
 
 impl Numbers {
@@ -121,5 +150,13 @@ impl Numbers {
         reset_reason_argument: ABSENT,
         signal_delivered: ABSENT,
         signal_ignored: ABSENT,
+        retransmit_result_argument: ABSENT,
+        call_connect: ABSENT,
+        call_accept: ABSENT,
+        call_accept4: ABSENT,
+        call_shutdown: ABSENT,
+        call_setsockopt: ABSENT,
+        call_getsockopt: ABSENT,
+        call_compat: 0,
     };
 }

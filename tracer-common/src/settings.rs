@@ -60,10 +60,10 @@ pub struct Settings {
     pub every_event: u32,
     /// 1: some filter is on; 0 spares the programs even to read the addresses.
     pub filtered: u32,
+    /// After so many jiffies of silence an open connection without keepalive is told by a look; 0 for never.
+    pub idle_jiffies: u32,
     /// A process whose descendants' sockets are marked; 0 for none.
     pub follow: u32,
-    /// Always zero.
-    pub reserved: u32,
 }
 
 impl Settings {
@@ -82,7 +82,7 @@ impl Settings {
         families: 0,
         every_event: 0,
         filtered: 0,
+        idle_jiffies: 0,
         follow: 0,
-        reserved: 0,
     };
 }

@@ -3,6 +3,7 @@
 //! The statics here are read-only once the programs are loaded, so the verifier knows their values: it folds
 //! the offsets and removes what a constant makes unreachable.
 
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use core::ptr;
 use tracer_common::{
     layout::{ABSENT, Numbers, Offsets},
@@ -67,4 +68,31 @@ pub(crate) fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T {
     }
     // SAFETY: the verifier checks the member against BTF; a fault in such a load reads as zero.
     unsafe { ptr::read_volatile(base.add(offset as usize).cast()) }
+}
+
+/// Reads a member through a plain number that is a kernel address; `T::default()` where the kernel has none, or
+/// there is nothing to read.
+#[inline(always)]
+pub(crate) fn peek<T: Copy + Default>(base: usize, offset: u32) -> T {
+    let mut value = T::default();
+    if base == 0 || offset == ABSENT {
+        return value;
+    }
+    let from = (base + offset as usize) as *const core::ffi::c_void;
+    // SAFETY: the helper checks the address, and writes no more than the value's size.
+    if unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, from) } == 0 {
+        value
+    } else {
+        T::default()
+    }
+}
+
+/// Reads what a process wrote at an address of its own; none when there is nothing to read.
+#[inline(always)]
+pub(crate) fn peek_user<T: Copy + Default>(address: usize) -> Option<T> {
+    let mut value = T::default();
+    // SAFETY: the helper checks the address, and writes no more than the value's size.
+    let error =
+        unsafe { bpf_probe_read_user((&raw mut value).cast(), size_of::<T>() as u32, address as *const _) };
+    (error == 0).then_some(value)
 }

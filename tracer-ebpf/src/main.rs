@@ -5,8 +5,10 @@
 mod counter;
 mod emit;
 mod filter;
+mod flood;
 mod hook;
 mod kernel;
+mod matching;
 mod nest;
 mod packet;
 mod past;

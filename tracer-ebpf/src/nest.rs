@@ -15,11 +15,12 @@ pub(crate) enum Hook {
     ResetReceived,
     ResetSent,
     Error,
+    Retransmit,
 }
 
 /// Whether the first program of a hook runs on this CPU.
 #[btf_map]
-static RUNNING: PerCpuArray<u64, 4> = PerCpuArray::new();
+static RUNNING: PerCpuArray<u64, 5> = PerCpuArray::new();
 
 /// The first program of a hook.
 #[inline(always)]

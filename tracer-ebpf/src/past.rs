@@ -2,7 +2,9 @@
 
 use crate::{
     counter::count_loss,
+    emit,
     kernel::setting,
+    matching,
     sock::{Common, Tcp},
     task::{self, Current},
 };
@@ -32,7 +34,9 @@ const NOTHING: Past = Past {
     comm: [0; 16],
     source: 0,
     flags: 0,
-    reserved: [0; 6],
+    send_errno: 0,
+    soft_told: 0,
+    reserved: [0; 4],
 };
 
 /// The socket's past, NULL when nothing is kept.
@@ -79,6 +83,7 @@ pub(crate) fn copy(from: *const Past, to: *mut Past) {
 #[inline(always)]
 pub(crate) fn note_owner(past: *mut Past, source: u8) {
     let (pid, _) = task::ids();
+    matching::note(emit::now);
     // SAFETY: `past` is a live value, checked by the caller; the helper fills 16 bytes of it.
     unsafe {
         if (*past).owner == pid || Current::get().kernel_thread() {

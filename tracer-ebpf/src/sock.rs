@@ -113,6 +113,35 @@ impl Tcp {
         self.common().err()
     }
 
+    /// The error that a timeout would give.
+    #[inline(always)]
+    pub(crate) fn soft_err(self) -> i32 {
+        load(self.0, offset!(err_soft))
+    }
+
+    /// Bytes received and not read; a FIN takes one number that is never read.
+    #[inline(always)]
+    pub(crate) fn unread(self) -> u32 {
+        let (next, read): (u32, u32) = (load(self.0, offset!(rcv_nxt)), load(self.0, offset!(copied_seq)));
+        next.wrapping_sub(read).saturating_sub(self.done().into())
+    }
+
+    /// Whether data waits only because the peer has closed its window.
+    #[inline(always)]
+    pub(crate) fn stalled(self) -> bool {
+        let (next, unacked): (u32, u32) = (load(self.0, offset!(snd_nxt)), load(self.0, offset!(snd_una)));
+        let written: u32 = load(self.0, offset!(write_seq));
+        load::<u32>(self.0, offset!(snd_wnd)) == 0 && next == unacked && written.wrapping_sub(next) as i32 > 0
+    }
+
+    /// Whether nothing is on its way to the peer, and no timer would notice its end.
+    #[inline(always)]
+    pub(crate) fn unwatched(self) -> bool {
+        let (unacked, written): (u32, u32) =
+            (load(self.0, offset!(snd_una)), load(self.0, offset!(write_seq)));
+        !has(load(self.0, offset!(flags)), number!(sock_keepopen)) && unacked == written
+    }
+
     /// Whether the current task owns the socket lock, and so acts on this socket.
     #[inline(always)]
     pub(crate) fn owned(self) -> bool {
@@ -197,7 +226,7 @@ impl Tcp {
 
     /// Jiffies since the peer acknowledged anything.
     #[inline(always)]
-    fn silence(self) -> u32 {
+    pub(crate) fn silence(self) -> u32 {
         // SAFETY: has no arguments.
         let now = unsafe { bpf_jiffies64() } as u32;
         let last: u32 = load(self.0, offset!(rcv_tstamp));

@@ -1,6 +1,6 @@
 //! The task that runs while a hook does.
 
-use crate::kernel::{load, offset};
+use crate::kernel::{load, offset, peek};
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task_btf};
 
 /// `PF_EXITING`: the task is in do_exit(), and its exit code is final.
@@ -49,6 +49,29 @@ impl Current {
             task = load::<usize>(task, offset!(task_parent)) as *const u8;
         }
         false
+    }
+
+    /// The status bits of its thread information.
+    #[inline(always)]
+    pub(crate) fn status(self) -> u32 {
+        load(self.0, offset!(task_status))
+    }
+
+    /// The address of its `struct socket` behind a descriptor; 0 when there is none.
+    ///
+    /// As `sock_from_file()` does, by what the file and the socket say of each other.
+    /// <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L519-L527>
+    #[inline(always)]
+    pub(crate) fn socket(self, fd: i32) -> usize {
+        let table: usize = peek(load::<usize>(self.0, offset!(task_files)), offset!(files_table));
+        if fd < 0 || fd as u32 >= peek::<u32>(table, offset!(table_size)) {
+            return 0;
+        }
+        let files: usize = peek(table, offset!(table_files));
+        let file: usize = peek(files + fd as usize * size_of::<usize>(), 0);
+        let socket: usize = peek(file, offset!(file_private));
+        let of: usize = peek(socket, offset!(socket_file));
+        if of == file && file != 0 { socket } else { 0 }
     }
 
     /// The exit code while the task is exiting, else 0.

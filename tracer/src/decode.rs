@@ -3,7 +3,7 @@
 use crate::{
     death::Death,
     errno::Errno,
-    event::{Cookie, Delivery, Event, Origin, Presence, Snapshot, Task, What},
+    event::{Call, Called, Cookie, Delivery, Event, Origin, Presence, QueueLook, Snapshot, Task, What},
     name::Comm,
     time::Time,
 };
@@ -14,18 +14,21 @@ use tracer_common::{
     record::{
         Header, Kind,
         answer::{self, Answer},
+        call,
         clock::Clock,
         error::ErrorReport,
         exit::Exit,
         holder::Holder,
         loss::Loss,
+        queue::Queue,
         receive_length::ReceiveLength,
         reset_received::ResetReceived,
         reset_sent::{REASON_ABSENT, ResetSent},
+        retransmit::Retransmit,
         sample::Sample,
         send_length::SendLength,
         signal::{self, Signal},
-        socket::{Past, Socket},
+        socket::{FOLLOWED, OUTGOING, OWNER_CONNECT, OWNER_IO, Past, Socket},
         state_change::StateChange,
     },
 };
@@ -43,6 +46,9 @@ pub enum Malformed {
     /// A state that is none.
     #[error("unknown TCP state {0}")]
     State(u8),
+    /// A system call that is none of those looked at, or one that did not fail.
+    #[error("unknown system call {0}")]
+    Call(u32),
     /// A counter that is none.
     #[error("unknown counter {0}")]
     Counter(u32),
@@ -77,8 +83,11 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
         }
         Kind::ReceiveLength => {
             let record: ReceiveLength = read(bytes)?;
-            let errno = Errno::from_number(record.result);
-            What::ReceiveFailed { end: snapshot(record.socket, record.past)?, errno }
+            let end = snapshot(record.socket, record.past)?;
+            match record.result {
+                0 => What::EofRead { end },
+                result => What::ReceiveFailed { end, errno: Errno::from_number(result) },
+            }
         }
         Kind::Sample => {
             let record: Sample = read(bytes)?;
@@ -100,6 +109,18 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
         Kind::Exit => {
             let record: Exit = read(bytes)?;
             What::Exit { death: Death::of(record.exit_code) }
+        }
+        Kind::Call => What::Called(Box::new(called(&read(bytes)?)?)),
+        Kind::Retransmit => {
+            let record: Retransmit = read(bytes)?;
+            let end = snapshot(record.socket, record.past)?;
+            What::Retransmit { end, refused: Errno::from_number(record.result) }
+        }
+        Kind::Queue => {
+            let record: Queue = read(bytes)?;
+            let (drops, overflows) = (record.new_drops, record.new_overflows);
+            let look = QueueLook { depth: record.depth, limit: record.limit, drops, overflows };
+            What::Queue { cookie: Cookie(record.cookie), tuple: record.tuple, look }
         }
         Kind::Answer => {
             let record: Answer = read(bytes)?;
@@ -144,6 +165,40 @@ fn reset_sent(record: &ResetSent) -> Result<What, Malformed> {
     let segment = (record.passive != 0).then_some(record.segment);
     let reason = (record.reason != REASON_ABSENT).then_some(record.reason);
     Ok(What::ResetSent { origin, segment, reason })
+}
+
+fn called(record: &call::Call) -> Result<Called, Malformed> {
+    let (level, option) = (record.level, record.option);
+    let call = match record.call {
+        call::CONNECT => Call::Connect,
+        call::ACCEPT => Call::Accept,
+        call::SHUTDOWN => Call::Shutdown,
+        call::SETSOCKOPT => Call::SetOption { level, option },
+        call::GETSOCKOPT if record.value != 0 => Call::TakeError,
+        call::GETSOCKOPT => Call::GetOption { level, option },
+        other => return Err(Malformed::Call(other)),
+    };
+    let number = if record.value == 0 { record.result } else { record.value };
+    let errno = Errno::from_number(number).ok_or(Malformed::Call(record.call))?;
+    let end = (record.flags & call::TCP != 0).then(|| end_of_call(record, call)).transpose()?;
+    Ok(Called { call, fd: record.fd, errno, socket: record.flags & call::SOCKET != 0, end })
+}
+
+/// The socket as the call shows it; who calls owns it.
+fn end_of_call(record: &call::Call, call: Call) -> Result<Snapshot, Malformed> {
+    let socket = Socket {
+        cookie: record.cookie,
+        tuple: record.tuple,
+        ack_backlog: record.ack_backlog,
+        max_ack_backlog: record.max_ack_backlog,
+        uid: record.uid,
+        state: record.state,
+        ..Socket::default()
+    };
+    let (source, flags) = if call == Call::Connect { (OWNER_CONNECT, OUTGOING) } else { (OWNER_IO, 0) };
+    let flags = if record.flags & call::FOLLOWED == 0 { flags } else { flags | FOLLOWED };
+    let past = Past { owner: record.header.pid, comm: record.header.comm, source, flags, ..Past::default() };
+    snapshot(socket, past)
 }
 
 fn snapshot(socket: Socket, past: Past) -> Result<Snapshot, Malformed> {

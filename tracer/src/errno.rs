@@ -18,10 +18,21 @@ macro_rules! errnos {
 }
 
 errnos! {
+    EACCES "Permission denied.";
+    EBADF "Bad file descriptor.";
+    EBUSY "Device or resource busy.";
     ECONNABORTED "Software caused connection abort.";
     ECONNREFUSED "Connection refused.";
     ECONNRESET "Connection reset by peer.";
+    EFAULT "Bad address.";
     EHOSTUNREACH "No route to host.";
+    EINVAL "Invalid argument.";
+    EMFILE "Too many open files.";
+    ENETDOWN "Network is down.";
+    ENETUNREACH "Network is unreachable.";
+    ENFILE "Too many open files in system.";
+    ENOTSOCK "Socket operation on non-socket.";
+    EPERM "Operation not permitted.";
     EPIPE "Broken pipe.";
     ETIMEDOUT "Connection timed out.";
 }

@@ -55,6 +55,14 @@ pub enum What {
     SendFailed { end: Snapshot, errno: Option<Errno> },
     /// A receive call failed.
     ReceiveFailed { end: Snapshot, errno: Option<Errno> },
+    /// A receive call came upon the end of the stream where an answer was due.
+    EofRead { end: Snapshot },
+    /// A segment is sent again; why it did not leave this host, if that is known.
+    Retransmit { end: Snapshot, refused: Option<Errno> },
+    /// A system call about a socket failed, or told of an error.
+    Called(Box<Called>),
+    /// A look at a listener's accept queue.
+    Queue { cookie: Cookie, tuple: Tuple, look: QueueLook },
     /// The task's write to something broken sends it SIGPIPE.
     BrokenPipe { delivery: Delivery },
     /// The task's process dies of a signal.
@@ -71,6 +79,68 @@ pub enum What {
     Clock { wall_minus_boot_ns: i64, hz: u32 },
     /// Time passed.
     Tick,
+}
+
+/// A system call about a socket that failed, or told of an error; the event's task called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Called {
+    /// Which.
+    pub call: Call,
+    /// The descriptor.
+    pub fd: i32,
+    /// How it failed, or what `SO_ERROR` told.
+    pub errno: Errno,
+    /// Whether the descriptor is a socket's.
+    pub socket: bool,
+    /// The socket, if it is one of TCP: addresses, state, and the caller as its owner.
+    pub end: Option<Snapshot>,
+}
+
+/// The system calls that are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as the calls are; options by level and number")]
+pub enum Call {
+    Connect,
+    Accept,
+    Shutdown,
+    SetOption { level: i32, option: i32 },
+    GetOption { level: i32, option: i32 },
+    TakeError,
+}
+
+impl Call {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Accept => "accept",
+            Self::Shutdown => "shutdown",
+            Self::SetOption { .. } => "setsockopt",
+            Self::GetOption { .. } => "getsockopt",
+            Self::TakeError => "getsockopt(SO_ERROR)",
+        }
+    }
+}
+
+/// A listener's accept queue when it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLook {
+    /// Connections that wait.
+    pub depth: u32,
+    /// The limit; one more than that is full.
+    pub limit: u32,
+    /// SYNs and handshakes it has dropped since the last look.
+    pub drops: u32,
+    /// How often an accept queue of its namespace was full since then.
+    pub overflows: u32,
+}
+
+impl QueueLook {
+    /// Whether another connection would be dropped: `sk_acceptq_is_full()`.
+    /// <https://github.com/torvalds/linux/blob/v6.12/include/net/sock.h#L1029-L1032>
+    pub fn full(&self) -> bool {
+        self.depth > self.limit
+    }
 }
 
 /// What became of a signal.
@@ -219,6 +289,16 @@ impl Snapshot {
     pub fn unread(&self) -> u32 {
         let unread = self.socket.rcv_nxt.wrapping_sub(self.socket.copied_seq);
         unread.saturating_sub(u32::from(self.fin_received()))
+    }
+
+    /// Why the last retransmission did not leave this host; none when it did, or that is not known.
+    pub fn send_errno(&self) -> Option<Errno> {
+        Errno::from_number(self.past.send_errno.into())
+    }
+
+    /// The error that a timeout would give.
+    pub fn soft_errno(&self) -> Option<Errno> {
+        Errno::from_number(self.socket.err_soft)
     }
 
     /// Whether the kernel has handed out a record of its end.

@@ -5,11 +5,13 @@ use crate::{
         value::{Network, Ports},
         watch::WatchArgs,
     },
-    event::{Event, Origin, Owner, What},
+    event::{Event, Origin, Owner, Source, What},
     finding::{Finding, Party, Severity},
     name::Comm,
+    time::Time,
 };
-use std::{collections::BTreeSet, net::SocketAddr};
+use hashbrown::HashMap;
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use tracer_common::{
     State,
     record::socket::{FOLLOWED, Tuple, words},
@@ -31,7 +33,14 @@ pub struct Filter {
     own_pid: Option<u32>,
     /// Whether findings are limited to processes below the command that was started.
     below_command: bool,
+    /// When a process was last seen to own a connection that is asked for.
+    recent: HashMap<u32, Time>,
 }
+
+/// What has no connection of its own is told of a process that owned one that is asked for so lately.
+const RECENT: Duration = Duration::from_secs(10);
+/// Processes that are remembered so.
+const MOST_RECENT: usize = 4_096;
 
 impl Filter {
     /// The filters of a command line, with its namespaces as inode numbers.
@@ -49,6 +58,7 @@ impl Filter {
             min_severity: arguments.min_severity,
             own_pid: (!arguments.itself).then(std::process::id),
             below_command: !arguments.command.is_empty(),
+            recent: HashMap::new(),
         }
     }
 
@@ -96,17 +106,18 @@ impl Filter {
         finding.severity >= self.min_severity
             && self.wants_owners(&owners)
             && (!self.below_command || ends.iter().any(|end| end.followed))
-            && ends.iter().any(|end| self.wants_connection(&end.tuple, end.state))
+            && ends.iter().any(|end| !end.connected() || self.wants_connection(&end.tuple, end.state))
     }
 
     /// Whether an event is to be told.
-    pub fn wants_event(&self, event: &Event) -> bool {
+    pub fn wants_event(&mut self, event: &Event) -> bool {
         let (connection, owner, followed) = match &event.what {
             What::StateChange { end, .. }
             | What::ResetReceived { end }
             | What::Error { end }
             | What::SendFailed { end, .. }
             | What::ReceiveFailed { end, .. }
+            | What::Retransmit { end, .. }
             | What::ResetSent { origin: Origin::Full(end), .. } => {
                 (Some((end.tuple(), Some(end.state))), end.owner(), end.past.flags & FOLLOWED != 0)
             }
@@ -116,12 +127,32 @@ impl Filter {
             What::ResetSent { origin: Origin::Nothing, segment, .. } => {
                 (segment.map(|segment| (segment.tuple, None)), None, false)
             }
+            What::Called(called) => match called.end {
+                Some(end) => {
+                    (Some((end.tuple(), Some(end.state))), end.owner(), end.past.flags & FOLLOWED != 0)
+                }
+                None => (None, Some(caller(event)), false),
+            },
+            What::BrokenPipe { .. } | What::Exit { .. } => {
+                let last = self.recent.get(&event.task.pid);
+                if last.is_none_or(|last| event.at.since(*last) >= RECENT) {
+                    return false;
+                }
+                (None, Some(caller(event)), true)
+            }
             _ => (None, None, false),
         };
-        // What has no connection passes the kernel's filter only where there is none.
-        connection.is_none_or(|(tuple, state)| self.wants_connection(&tuple, state))
+        // What else has no connection passes the kernel's filter only where there is none.
+        let wanted = connection.is_none_or(|(tuple, state)| self.wants_connection(&tuple, state))
             && self.wants_owners(owner.as_slice())
-            && (!self.below_command || followed)
+            && (!self.below_command || followed);
+        if let Some(owner) = owner.filter(|_| wanted && connection.is_some()) {
+            if self.recent.len() >= MOST_RECENT {
+                self.recent.retain(|_, last| event.at.since(*last) < RECENT);
+            }
+            self.recent.insert(owner.pid, event.at);
+        }
+        wanted
     }
 
     /// Whether one of the owners is asked for and none is the tracer.
@@ -164,6 +195,11 @@ impl Filter {
     }
 }
 
+/// Who runs at an event that is its own doing.
+fn caller(event: &Event) -> Owner {
+    Owner { pid: event.task.pid, comm: event.task.comm, source: Source::Io, fd: None }
+}
+
 fn count(entries: usize) -> u32 {
     u32::try_from(entries).unwrap_or(u32::MAX)
 }
@@ -179,189 +215,4 @@ fn kernel_network(Network(network): &Network) -> settings::Network {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Filter, kernel_network};
-    use crate::{
-        cli::{Cli, Command, value::Network},
-        event::{Cookie, Event, Origin, Owner, Source, Task, What},
-        finding::{Finding, FindingId, Party, Severity},
-        name::Comm,
-        time::Time,
-    };
-    use std::net::SocketAddr;
-    use tracer_common::{
-        State,
-        record::socket::{Tuple, words},
-    };
-
-    fn filter(flags: &str, namespaces: &[u32]) -> Filter {
-        let line = format!("tcptrace watch --min-severity info {flags}");
-        match Cli::read(line.split_whitespace()).expect("a command line").command {
-            Command::Watch(arguments) => Filter::new(&arguments, namespaces.to_vec()),
-            _ => unreachable!("watch was written"),
-        }
-    }
-
-    fn owner(pid: u32, comm: &str) -> Owner {
-        Owner { pid, comm: Comm::from(comm), source: Source::Io, fd: None }
-    }
-
-    fn party(local: &str, remote: &str, netns: u32, owner: impl Into<Option<Owner>>) -> Party {
-        let [local, remote] = [local, remote].map(|text| text.parse::<SocketAddr>().expect("an address"));
-        let tuple = Tuple {
-            local: words(local.ip()),
-            remote: words(remote.ip()),
-            local_port: local.port(),
-            remote_port: remote.port(),
-            netns,
-        };
-        Party {
-            tuple,
-            cookie: None,
-            state: None,
-            direction: None,
-            age: None,
-            preexisting: false,
-            uid: None,
-            owner: owner.into(),
-            followed: false,
-        }
-    }
-
-    fn finding(local: Party, peer: Option<Party>) -> Finding {
-        Finding {
-            id: FindingId(1),
-            follows: vec![],
-            pattern: "connection_refused",
-            also: vec![],
-            at: Time(1),
-            severity: Severity::Warning,
-            confidence: 1.0,
-            title: "",
-            message: String::new(),
-            advice: String::new(),
-            errno: None,
-            signal: None,
-            local,
-            peer,
-            reset: None,
-            facts: vec![],
-            timeline: vec![],
-            count: 1,
-            first: Time(1),
-            missing: vec![],
-        }
-    }
-
-    fn wanted(flags: &str, finding: &Finding) -> bool {
-        filter(flags, &[]).wants(finding)
-    }
-
-    #[test]
-    fn user_space_decides_as_the_flags_say() {
-        let refused = finding(party("10.0.0.1:40000", "10.0.0.2:81", 1, owner(42, "curl")), None);
-        for (flags, wants) in [
-            ("", true),
-            ("--port 81", true),
-            ("--port 40000", true),
-            ("--port 80,82-90", false),
-            ("-L 81", false),
-            ("-L 40000 -D 81", true),
-            ("-D 81", true),
-            ("--addr 10.0.0.0/24", true),
-            ("--addr 10.0.1.0/24", false),
-            ("--addr 10.0.1.0/24 --addr 10.0.0.2", true),
-            ("--addr ::ffff:10.0.0.2", true),
-            ("--addr ::ffff:10.0.0.0/104", true),
-            ("--addr ::/0", false),
-            ("-4", true),
-            ("-6", false),
-            ("--pid 42", true),
-            ("--pid 43", false),
-            ("--comm curl", true),
-            ("--comm nginx", false),
-            ("--pid 42 --comm nginx", false),
-            ("--port 81 --pid 43", false),
-        ] {
-            assert_eq!(wanted(flags, &refused), wants, "{flags}");
-        }
-        let least = Filter { min_severity: Severity::Critical, ..filter("", &[]) };
-        assert!(!least.wants(&refused));
-    }
-
-    #[test]
-    fn a_mapped_address_is_ipv4() {
-        let mapped = finding(party("[::ffff:10.0.0.1]:40000", "[::ffff:10.0.0.2]:81", 1, None), None);
-        assert!(wanted("-4 --addr 10.0.0.0/8", &mapped));
-        assert!(!wanted("-6", &mapped));
-        let six = finding(party("[2001:db8::1]:40000", "[2001:db8::2]:81", 1, None), None);
-        assert!(wanted("-6 --addr 2001:db8::/32", &six) && !wanted("-4", &six));
-    }
-
-    #[test]
-    fn filters_must_hold_together_at_one_end_and_owners_at_either() {
-        let client = party("10.0.0.1:40000", "10.0.0.2:81", 1, owner(42, "curl"));
-        let server = party("10.0.0.2:81", "10.0.0.1:40000", 2, owner(7, "nginx"));
-        let both = finding(client, Some(server));
-        assert!(wanted("-L 81", &both), "as the server sees it");
-        assert!(!wanted("-L 81 -D 81", &both));
-        assert!(wanted("--pid 7", &both) && wanted("--comm curl", &both));
-        assert!(!wanted("--pid 7 --comm curl", &both), "no process is both");
-        assert!(filter("-L 81", &[2]).wants(&both));
-        assert!(!filter("-L 81", &[1]).wants(&both), "the server is elsewhere");
-    }
-
-    #[test]
-    fn names_are_compared_as_the_kernel_keeps_them() {
-        let long = finding(party("10.0.0.1:1", "10.0.0.2:2", 1, owner(42, "a-rather-long-name")), None);
-        assert!(wanted("--comm a-rather-long-name", &long) && wanted("--comm a-rather-long-n", &long));
-        assert!(!wanted("--comm a-rather-long", &long));
-    }
-
-    #[test]
-    fn the_tracer_and_what_does_not_belong_to_the_command_are_left_out() {
-        let own = finding(party("10.0.0.1:1", "10.0.0.2:2", 1, owner(std::process::id(), "tcptrace")), None);
-        assert!(!wanted("", &own) && wanted("--self", &own));
-        let other = finding(party("10.0.0.1:1", "10.0.0.2:2", 1, owner(42, "curl")), None);
-        let command = filter("-- curl", &[]);
-        assert!(!command.wants(&other));
-        let followed = Finding { local: Party { followed: true, ..other.local.clone() }, ..other };
-        assert!(command.wants(&followed));
-    }
-
-    #[test]
-    fn a_listener_on_the_port_passes_whatever_is_asked_of_the_other_end() {
-        let mut listener = party("0.0.0.0:81", "0.0.0.0:0", 1, None);
-        listener.state = Some(State::Listen);
-        let leak = finding(listener, None);
-        assert!(wanted("-D 81", &leak) && wanted("--port 81 --addr 10.0.0.0/8", &leak));
-        assert!(!wanted("-D 82", &leak) && !wanted("--port 80", &leak));
-    }
-
-    #[test]
-    fn events_are_judged_as_findings_are() {
-        let tuple = party("10.0.0.1:40000", "10.0.0.2:81", 1, None).tuple;
-        let origin = Origin::Remainder { cookie: Cookie(1), tuple, substate: None };
-        let what = What::ResetSent { origin, segment: None, reason: None };
-        let event = Event { at: Time(1), cpu: 0, task: Task::default(), what };
-        let wants = |flags: &str| filter(flags, &[]).wants_event(&event);
-        assert!(wants("") && wants("-D 81"));
-        assert!(!wants("-L 81") && !wants("--pid 42"));
-    }
-
-    #[test]
-    fn networks_are_compared_as_they_travel() {
-        let network = kernel_network(&Network("10.0.0.0/8".parse().expect("a network")));
-        let inside = words([10, 1, 2, 3].into());
-        let outside = words([11, 1, 2, 3].into());
-        let within = |address: [u64; 2]| (0..2).all(|i| address[i] & network.mask[i] == network.address[i]);
-        assert!(within(inside) && !within(outside));
-        assert!(!within(words("a00::".parse().expect("an address"))));
-    }
-
-    #[test]
-    fn no_filter_is_told_to_the_kernel_as_none() {
-        assert_eq!(filter("", &[]).for_kernel(false).filtered, 0);
-        assert_eq!(filter("-6", &[]).for_kernel(false).filtered, 1);
-    }
-}
+mod tests;

@@ -95,6 +95,13 @@ pub struct Party {
     pub followed: bool,
 }
 
+impl Party {
+    /// Whether there is a connection, or a socket that has an address at least at one end.
+    pub fn connected(&self) -> bool {
+        self.tuple != Tuple::default()
+    }
+}
+
 /// How an errno is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -180,6 +187,8 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub advice: String,
+    /// A command that confirms it for this very connection; none when what it needs is not known.
+    pub confirm: Option<String>,
     /// What the program got or will get; none when it gets none.
     pub errno: Option<(Errno, ErrnoSource)>,
     /// The signal the program got with it.

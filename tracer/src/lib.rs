@@ -28,5 +28,6 @@ pub mod pattern;
 pub mod record;
 pub mod recording;
 pub mod scenario;
+pub mod sockopt;
 pub mod terminal;
 pub mod time;

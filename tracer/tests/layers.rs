@@ -12,20 +12,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("errno", &[]),
     ("death", &[]),
+    ("sockopt", &[]),
     ("event", &["name", "time", "errno", "death"]),
     ("finding", &["name", "time", "errno", "death", "event"]),
     ("decode", &["name", "time", "errno", "death", "event"]),
-    ("pattern", &["name", "time", "errno", "death", "event", "finding"]),
+    ("pattern", &["name", "time", "errno", "death", "sockopt", "event", "finding"]),
     ("engine", &["name", "time", "errno", "death", "event", "finding", "pattern"]),
-    ("scenario", &["name", "time", "errno", "death", "event", "finding", "pattern", "engine"]),
+    ("scenario", &["name", "time", "errno", "death", "sockopt", "event", "finding", "pattern", "engine"]),
     ("recording", &["pattern"]),
     ("enrich", &["name", "time"]),
     ("kernel", &["name", "time", "errno", "event"]),
     ("live", &["time", "errno", "event", "finding", "decode", "engine", "recording", "kernel"]),
     ("lab", &[]),
-    ("filter", &["name", "event", "finding", "pattern", "cli"]),
+    ("filter", &["name", "time", "event", "finding", "pattern", "cli"]),
     ("cli", &["time", "finding", "pattern"]),
-    ("record", &["name", "time", "errno", "death", "event", "finding", "pattern", "enrich"]),
+    ("record", &["name", "time", "errno", "death", "sockopt", "event", "finding", "pattern", "enrich"]),
     ("terminal", &[]),
     ("output", &["name", "time", "errno", "event", "finding", "pattern", "record", "terminal"]),
     (
@@ -76,7 +77,8 @@ const IMPURE: &[&str] = &[
     "std::env",
     "async ",
 ];
-const PURE: &[&str] = &["name", "time", "errno", "death", "event", "finding", "decode", "pattern", "engine"];
+const PURE: &[&str] =
+    &["name", "time", "errno", "death", "sockopt", "event", "finding", "decode", "pattern", "engine"];
 
 fn sources(directory: &Path, to: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path()) {

@@ -1,14 +1,17 @@
 //! The records: what a hook tells, one file a hook, named as the hook is.
 
 pub mod answer;
+pub mod call;
 pub mod clock;
 pub mod error;
 pub mod exit;
 pub mod holder;
 pub mod loss;
+pub mod queue;
 pub mod receive_length;
 pub mod reset_received;
 pub mod reset_sent;
+pub mod retransmit;
 pub mod sample;
 pub mod send_length;
 pub mod signal;
@@ -41,6 +44,10 @@ pub enum Kind {
     Signal = 9,
     /// [`exit::Exit`]
     Exit = 10,
+    /// [`call::Call`]
+    Call = 11,
+    /// [`retransmit::Retransmit`]
+    Retransmit = 12,
     /// [`answer::Answer`], made by user space
     Answer = 64,
     /// [`loss::Loss`], made by user space
@@ -49,6 +56,8 @@ pub enum Kind {
     Clock = 66,
     /// A bare [`Header`], made by user space: the engine was told the time.
     Tick = 67,
+    /// [`queue::Queue`], made by user space
+    Queue = 68,
 }
 
 impl Kind {
@@ -64,10 +73,13 @@ impl Kind {
         Self::Holder,
         Self::Signal,
         Self::Exit,
+        Self::Call,
+        Self::Retransmit,
         Self::Answer,
         Self::Loss,
         Self::Clock,
         Self::Tick,
+        Self::Queue,
     ];
 
     /// The kind with this number.

@@ -6,7 +6,7 @@ use super::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// A receive call failed.
+/// A receive call failed, or came upon the end of the stream where an answer was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ReceiveLength {
@@ -16,7 +16,7 @@ pub struct ReceiveLength {
     pub socket: Socket,
     /// Its past.
     pub past: Past,
-    /// What the call returns: minus an errno.
+    /// What the call returns: minus an errno, or 0.
     pub result: i32,
     /// The call's `MSG_*` flags.
     pub flags: i32,

@@ -144,7 +144,7 @@ pub struct Socket {
     pub fin_timeout: u32,
     /// `TCP_USER_TIMEOUT` in milliseconds; 0 for none.
     pub user_timeout: u32,
-    /// Jiffies since the peer acknowledged anything; read where an error is pending, else 0.
+    /// Jiffies since the peer acknowledged anything; read where an error is pending, and by looks, else 0.
     pub silence: u32,
     /// The running task's `exit_code` where [`EXITING`] is set.
     pub exit_code: i32,
@@ -187,6 +187,12 @@ pub const INCOMING: u8 = 1 << 3;
 /// [`Past::flags`]: the end of the connection was handed to the ring.
 pub const TOLD: u8 = 1 << 5;
 
+/// [`Past::flags`]: that the connection is silent was told.
+pub const IDLE_TOLD: u8 = 1 << 7;
+
+/// [`Past::flags`]: the process has sent since it last received, before the peer's FIN: an answer is due.
+pub const WROTE: u8 = 1 << 6;
+
 /// [`Past::flags`]: the owner is the followed process ([`crate::settings::Settings::follow`]) or below it.
 pub const FOLLOWED: u8 = 1 << 4;
 
@@ -216,8 +222,12 @@ pub struct Past {
     pub source: u8,
     /// The bits above.
     pub flags: u8,
+    /// The errno with which the last retransmission failed to leave this host; 0 when it left.
+    pub send_errno: u8,
+    /// The soft error that was told last; 0 for none.
+    pub soft_told: u8,
     /// Always zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 4],
 }
 
 #[cfg(test)]

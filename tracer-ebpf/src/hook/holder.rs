@@ -35,20 +35,7 @@ pub(crate) struct Context {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 pub(crate) fn holder(ctx: *mut Context) -> i32 {
-    // SAFETY: the kernel passes its context; task and file are NULL after the last descriptor.
-    let (meta, task, fd, file) = unsafe { ((*ctx).meta, (*ctx).task, (*ctx).fd, (*ctx).file) };
-    if task.is_null() || file.is_null() {
-        return 0;
-    }
-    // SAFETY: takes any file and answers NULL for what is no socket.
-    let socket: *const u8 = unsafe { bpf_sock_from_file(file.cast_mut().cast()) }.cast();
-    if socket.is_null() {
-        return 0;
-    }
-    let sk = Common(load::<usize>(socket, offset!(socket_sk)) as *const u8);
-    if sk.0.is_null() {
-        return 0;
-    }
+    let Some(Seen { meta, task, fd, sk }) = seen(ctx) else { return 0 };
     let Some(tcp) = sk.tcp() else { return 0 };
     if !hook::wanted(tcp) {
         return 0;
@@ -63,8 +50,33 @@ pub(crate) fn holder(ctx: *mut Context) -> i32 {
     0
 }
 
+/// A descriptor of a socket.
+pub(super) struct Seen {
+    pub(super) meta: *const Meta,
+    pub(super) task: *const u8,
+    fd: u32,
+    pub(super) sk: Common,
+}
+
+/// What the iterator shows, if it is a socket.
 #[inline(always)]
-fn note(past: *mut Past, task: *const u8) {
+pub(super) fn seen(ctx: *mut Context) -> Option<Seen> {
+    // SAFETY: the kernel passes its context; task and file are NULL after the last descriptor.
+    let (meta, task, fd, file) = unsafe { ((*ctx).meta, (*ctx).task, (*ctx).fd, (*ctx).file) };
+    if task.is_null() || file.is_null() {
+        return None;
+    }
+    // SAFETY: takes any file and answers NULL for what is no socket.
+    let socket: *const u8 = unsafe { bpf_sock_from_file(file.cast_mut().cast()) }.cast();
+    if socket.is_null() {
+        return None;
+    }
+    let sk = Common(load::<usize>(socket, offset!(socket_sk)) as *const u8);
+    (!sk.0.is_null()).then_some(Seen { meta, task, fd, sk })
+}
+
+#[inline(always)]
+pub(super) fn note(past: *mut Past, task: *const u8) {
     if past.is_null() {
         return;
     }

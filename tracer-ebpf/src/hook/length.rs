@@ -5,7 +5,7 @@ use crate::{
     past,
     sock::{Common, Tcp},
 };
-use tracer_common::record::socket::{OWNER_IO, Past};
+use tracer_common::record::socket::{OWNER_IO, Past, WROTE};
 
 /// Errnos of the generic user-space interface that say "not now": no failure.
 /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/asm-generic/errno-base.h>
@@ -30,6 +30,24 @@ pub(crate) fn learn_owner(sk: Common) -> *mut Past {
         past::note_owner(past, OWNER_IO);
     }
     past
+}
+
+/// Notes that an answer is due, unless the peer has closed already.
+#[inline(always)]
+pub(crate) fn note_sent(past: *mut Past, sk: Common) {
+    if !past.is_null() && !sk.done() {
+        // SAFETY: a live value, checked above.
+        unsafe { (*past).flags |= WROTE }
+    }
+}
+
+/// Notes that the peer has said something.
+#[inline(always)]
+pub(crate) fn note_received(past: *mut Past) {
+    if !past.is_null() {
+        // SAFETY: a live value, checked above.
+        unsafe { (*past).flags &= !WROTE }
+    }
 }
 
 /// Sends a failed call as a record of the given type and kind.

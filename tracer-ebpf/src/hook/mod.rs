@@ -1,12 +1,15 @@
 //! The hooks: one kernel event each.
 
+pub(crate) mod call;
 pub(crate) mod error;
 pub(crate) mod exit;
 pub(crate) mod holder;
 mod length;
+pub(crate) mod quiet;
 pub(crate) mod receive_length;
 pub(crate) mod reset_received;
 pub(crate) mod reset_sent;
+pub(crate) mod retransmit;
 pub(crate) mod sample;
 pub(crate) mod send_length;
 pub(crate) mod signal;

@@ -7,12 +7,12 @@ use crate::{
     counter::count,
     emit::{self, Urgency},
     filter,
+    flood::{self, Seconds},
     kernel::{number, offset, setting},
     nest, packet, past,
     sock::{self, Common, Tcp},
 };
 use aya_ebpf::{
-    btf_maps::PerCpuArray,
     helpers::generated::bpf_probe_read_kernel,
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
@@ -30,13 +30,9 @@ use tracer_common::{
     },
 };
 
-/// Resets without a socket that one CPU tells in a second.
-const FLOOD_LIMIT: u64 = 1_000;
-const SECOND_NS: u64 = 1_000_000_000;
-
-/// The second that runs on this CPU, and the resets told in it.
+/// Resets without a socket.
 #[btf_map]
-static FLOOD: PerCpuArray<[u64; 2], 1> = PerCpuArray::new();
+static RESETS: Seconds<1> = Seconds::new();
 
 /// Where a reset comes from.
 enum Origin {
@@ -103,7 +99,7 @@ fn wants(origin: &Origin, segment: &Segment) -> bool {
 fn tell(ctx: &BtfTracePointContext, origin: &Origin, segment: &Segment, passive: bool, reason: i32) {
     let now = emit::now();
     let urgency = match origin {
-        Origin::Nothing if flooded(now) => {
+        Origin::Nothing if flood::beyond(&RESETS, 0, now) => {
             count(Counter::ResetFlood);
             debug!(ctx, "reset sent without a socket: one of a flood");
             return;
@@ -155,16 +151,4 @@ fn remainder(sk: Common, tuple: &Tuple, socket: *mut Socket) -> u8 {
         addr_of_mut!((*socket).state).write(TimeWait.number());
     }
     substate
-}
-
-#[inline(always)]
-fn flooded(now: u64) -> bool {
-    let Some(window) = FLOOD.get_ptr_mut(0) else { return false };
-    // SAFETY: a live cell of this CPU.
-    let window = unsafe { &mut *window };
-    if now.wrapping_sub(window[0]) >= SECOND_NS {
-        *window = [now, 0];
-    }
-    window[1] += 1;
-    window[1] > FLOOD_LIMIT
 }

@@ -119,7 +119,7 @@ pub struct WatchArgs {
     /// Change a threshold of those below; may be repeated
     #[arg(long, value_name = "ID.KEY=VALUE", value_parser = value::threshold, help_heading = THRESHOLDS)]
     pub set: Vec<Threshold>,
-    /// Attach no system-call probes; no pattern of this version needs any
+    /// Attach nothing that slows system calls; it says what is lost by that
     #[arg(long, help_heading = RUN)]
     pub no_syscalls: bool,
     /// Size of the ring between kernel and daemon

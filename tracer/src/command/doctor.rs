@@ -19,8 +19,8 @@ use tracer_common::settings::Settings;
 
 /// Bytes of the ring of a trial: the least there is.
 const RING: u32 = 4_096;
-/// Patterns that are proved by a question for one socket.
-const ASKED: [&str; 2] = ["accept_queue_fin", "peer_stuck_in_close_wait"];
+/// Patterns that are proved by a question for one socket, or for the listeners.
+const ASKED: [&str; 3] = ["accept_queue_fin", "accept_queue_overflow", "peer_stuck_in_close_wait"];
 
 /// What was found.
 #[derive(Serialize)]
@@ -101,7 +101,7 @@ fn examine() -> Result<Report> {
         }
         Ok((btf, vocabulary)) => {
             report.absent_members.clone_from(&vocabulary.absent);
-            let probes = Probes::attach(&Settings::NONE, &vocabulary, &btf, RING, false)?;
+            let probes = Probes::attach(&Settings::NONE, &vocabulary, &btf, RING, false, |_| None)?;
             report.probes = probe_records(&probes);
             for status in &probes.statuses {
                 if let Err(refusal) = &status.outcome {
@@ -135,7 +135,7 @@ fn examine() -> Result<Report> {
 }
 
 /// The patterns that cannot be told without a program.
-fn lost_without(program: &'static str) -> impl Iterator<Item = &'static str> {
+pub(super) fn lost_without(program: &'static str) -> impl Iterator<Item = &'static str> {
     let lost = move |pattern: &&&Pattern| program == HOOKS[0].program || pattern.needs.contains(&program);
     CATALOGUE.iter().filter(lost).map(|pattern| pattern.id)
 }
@@ -192,10 +192,13 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
     if !report.lost_patterns.is_empty() {
         writeln!(out, "  cannot be told: {}", report.lost_patterns.join(", "))?;
     }
-    writeln!(
-        out,
-        "system calls: no probe is attached to any (one would slow every system call of the host by ~50 ns)"
-    )?;
+    let taxing = HOOKS.iter().filter(|hook| hook.taxes_calls);
+    for hook in taxing {
+        let needing: Vec<&str> = lost_without(hook.program).collect();
+        writeln!(out, "  price of {}: every system call of the host takes about 50 ns longer", hook.program)?;
+        writeln!(out, "        `watch --no-syscalls` leaves it out; not told then, or not in full:")?;
+        writeln!(out, "        {}", needing.join(", "))?;
+    }
     writeln!(out, "{}", report.verdict)?;
     if let Some(why) = &report.why {
         writeln!(out, "  {why}")?;

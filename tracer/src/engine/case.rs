@@ -24,6 +24,12 @@ pub(super) enum CaseKind {
     CallFailed,
     Abandoned,
     Died,
+    EofRead,
+    SoftError,
+    Called,
+    Queue,
+    Stalled,
+    Idle,
     /// The pattern, by its place in the catalogue.
     Stay(usize),
     /// Likewise.

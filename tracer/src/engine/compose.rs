@@ -1,8 +1,12 @@
 //! Makes a finding of what a rule found and what the engine knows.
 
-use super::{judge::direction, loss::Losses, story};
+use super::{
+    judge::{direction, service},
+    loss::Losses,
+    story,
+};
 use crate::{
-    event::{Owner, Presence, Snapshot, Source},
+    event::{Cookie, Owner, Presence, Snapshot, Source},
     finding::{ErrnoSource, Finding, FindingId, Party, Reset},
     pattern::{End, Found, Occasion, Parked, Pattern, SentReset, View},
     time::Time,
@@ -24,11 +28,10 @@ pub(super) fn finding(
     let at = view.occasion.at();
     let local = local(view, at);
     let peer = peer(view, at);
-    let errno = found.errno.map(|errno| match view.end.and_then(|end| end.observed) {
-        _ if matches!(view.occasion, Occasion::CallFailed { .. }) => (errno, ErrnoSource::Observed),
-        Some((_, _, observed)) if observed == errno => (errno, ErrnoSource::Observed),
-        _ => (errno, ErrnoSource::Derived),
-    });
+    let called = matches!(view.occasion, Occasion::CallFailed { .. } | Occasion::Called { .. });
+    let observed = |errno| called || view.end.is_some_and(|end| end.observed(errno).is_some());
+    let source = |errno| if observed(errno) { ErrnoSource::Observed } else { ErrnoSource::Derived };
+    let errno = found.errno.map(|errno| (errno, source(errno)));
     let signal = match *view.occasion {
         Occasion::CallFailed { .. } => view.end.and_then(|end| end.piped).and_then(|piped| piped.signal),
         _ => None,
@@ -47,6 +50,7 @@ pub(super) fn finding(
         title: pattern.text.en.title,
         message: found.message.clone(),
         advice: found.advice.clone(),
+        confirm: confirm(pattern.text.en.confirm, &local),
         errno,
         signal: signal.map(|_| "SIGPIPE"),
         reset: reset(view),
@@ -58,6 +62,19 @@ pub(super) fn finding(
         local,
         peer,
     }
+}
+
+/// The pattern's command with this connection's numbers filled in.
+fn confirm(command: &str, local: &Party) -> Option<String> {
+    let service = service(local.tuple, local.direction);
+    let values = [
+        ("PORT", (service.port() != 0).then(|| service.port().to_string())),
+        ("PID", local.owner.map(|owner| owner.pid.to_string())),
+        ("ADDRESS", (local.tuple.remote_port != 0).then(|| local.tuple.remote_address().ip().to_string())),
+    ];
+    values.into_iter().try_fold(command.to_owned(), |command, (place, value)| {
+        if command.contains(place) { Some(command.replace(place, &value?)) } else { Some(command) }
+    })
 }
 
 fn local(view: &View<'_>, at: Time) -> Party {
@@ -95,7 +112,8 @@ fn party(snapshot: &Snapshot, owner: Option<Owner>, at: Time) -> Party {
     let known = snapshot.socket.snd_nxt != 0;
     Party {
         tuple: snapshot.tuple(),
-        cookie: Some(snapshot.cookie).filter(|cookie| cookie.0 != 0),
+        // The engine's own subjects stand for a socket that may have none.
+        cookie: Some(Cookie(snapshot.socket.cookie)).filter(|cookie| cookie.0 != 0),
         state: Some(snapshot.state),
         direction: direction(&snapshot.past),
         age: snapshot.age(at),
@@ -125,12 +143,18 @@ fn reset(view: &View<'_>) -> Option<Reset> {
 fn missing(view: &View<'_>, local: &Party, losses: &Losses) -> Vec<&'static str> {
     let at = view.occasion.at();
     let since = match *view.occasion {
+        Occasion::Stalled { .. } => view.end.and_then(|end| end.stalled).map_or(at, |(since, _)| since),
         Occasion::Stayed { .. } => view.end.and_then(|end| end.since).unwrap_or(at),
         Occasion::Parked { .. } => view.parked.map_or(at, |orphan| orphan.at),
         Occasion::Failed { .. }
         | Occasion::ResetSent { .. }
         | Occasion::Abandoned { .. }
         | Occasion::Died { .. }
+        | Occasion::EofRead { .. }
+        | Occasion::SoftError { .. }
+        | Occasion::Called { .. }
+        | Occasion::QueueFull { .. }
+        | Occasion::Idle { .. }
         | Occasion::CallFailed { .. } => at,
     };
     let mut missing = losses.within(since - LOOK_BACK, view.now);

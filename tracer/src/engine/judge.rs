@@ -8,11 +8,14 @@ use super::{
 use crate::{
     event::{Cookie, Owner, Presence},
     finding::Direction,
-    pattern::{CATALOGUE, Found, Pattern, STORM_WINDOW, Trigger, Verdict, View},
+    pattern::{CATALOGUE, End, Found, Group, Pattern, STORM_WINDOW, Trigger, Verdict, View},
     time::Time,
 };
 use std::{net::SocketAddr, time::Duration};
 use tracer_common::record::socket::{INCOMING, OUTGOING, Past, Tuple};
+
+/// A call that waits in the kernel returns this soon after what it waits for, if the host is not overloaded.
+const CALL_RETURNS: Duration = Duration::from_millis(5);
 
 /// What the rules said together.
 struct Answers {
@@ -70,12 +73,25 @@ impl Engine {
         if answers.found.is_empty() {
             return;
         }
+        let returned = case.occasion.at() + CALL_RETURNS;
+        if !last && now < returned && self.may_be_observed(id) {
+            case.next = returned;
+            case.last = case.last.max(returned);
+            self.cases.put(id, case);
+            return;
+        }
         if !case.owner_sought && self.owner_is_unknown(id) {
             case.owner_sought = true;
             self.look(id, case, now);
             return;
         }
         self.tell(id, &case, &answers.found, now);
+    }
+
+    /// Whether a call that is in progress may return the error that ended the connection.
+    fn may_be_observed(&self, id: CaseId) -> bool {
+        let told = |end: &End| end.observed.is_empty() && !end.snapshot.dead() && !end.snapshot.queued();
+        id.kind == CaseKind::Failed && self.ends.get(id.subject).is_some_and(told)
     }
 
     /// Whether a look could find the owner: the socket has a descriptor somewhere, and nobody acted on it.
@@ -159,15 +175,18 @@ impl Engine {
         // What befalls a remainder is told of the remainder, also while what it was is remembered.
         let of_remainder = parked.is_some() && matches!(id.kind, CaseKind::ResetSent | CaseKind::Parked(_));
         let end = self.ends.get(id.subject).filter(|_| !of_remainder);
-        let tuple = end.map(super::super::pattern::End::tuple).or(parked.map(|orphan| orphan.tuple));
+        let tuple = end.map(End::tuple).or(parked.map(|orphan| orphan.tuple));
         let snapshot = end.map(|end| &end.snapshot).or(parked.map(|orphan| &orphan.last));
-        let peer_parked = tuple.and_then(|tuple| self.orphans.peer(tuple));
+        // A call and a queue are one process' own matter.
+        let shared = !matches!(id.kind, CaseKind::Called | CaseKind::Queue);
+        let peer_parked = tuple.filter(|_| shared).and_then(|tuple| self.orphans.peer(tuple));
+        let peer = snapshot.filter(|_| shared && peer_parked.is_none());
         View {
             now,
             occasion: &case.occasion,
             end,
             parked,
-            peer: snapshot.and_then(|snapshot| self.ends.peer(snapshot)).filter(|_| peer_parked.is_none()),
+            peer: peer.and_then(|snapshot| self.ends.peer(snapshot)),
             peer_parked,
             loose: tuple.and_then(|tuple| self.loose.get(tuple)),
             listener: end.filter(|end| end.snapshot.queued()).and_then(|end| {
@@ -177,7 +196,7 @@ impl Engine {
                 if end.reset_sent.is_some() { closed().or(open) } else { open }
             }),
             alike: 1 + end.map_or(0, |end| {
-                let key = storm_key(index, end.owner(), end.tuple(), &end.snapshot.past);
+                let key = storm_key(index, end.owner(), end.tuple(), &end.snapshot.past, Group::Service);
                 self.storms.total(&key)
             }),
             looked: case.looked,
@@ -206,8 +225,11 @@ impl Engine {
             super::compose::finding(finding_id, CATALOGUE[*primary], chosen, also, &view, &self.losses)
         };
         *self.load.findings.entry(finding.pattern).or_default() += 1;
+        if let (CaseKind::Stalled, Some(end)) = (id.kind, self.ends.get_mut(id.subject)) {
+            end.stall_told = end.stalled.map(|(_, next)| next);
+        }
         let past = self.past_of(id.subject);
-        let key = storm_key(*primary, finding.local.owner, finding.local.tuple, &past);
+        let key = storm_key(*primary, finding.local.owner, finding.local.tuple, &past, chosen.group);
         self.remember(id.subject, finding.local.tuple, finding_id);
         let window = self.host.time(&STORM_WINDOW);
         if let Some(finding) = self.storms.take(key, finding, now, window) {
@@ -248,7 +270,13 @@ fn asks(pattern: &Pattern, index: usize, kind: CaseKind) -> bool {
         | (Trigger::ResetSent, CaseKind::ResetSent)
         | (Trigger::CallFailed, CaseKind::CallFailed)
         | (Trigger::Abandoned, CaseKind::Abandoned)
-        | (Trigger::Died, CaseKind::Died) => true,
+        | (Trigger::Died, CaseKind::Died)
+        | (Trigger::EofRead, CaseKind::EofRead)
+        | (Trigger::SoftError, CaseKind::SoftError)
+        | (Trigger::Called, CaseKind::Called)
+        | (Trigger::QueueFull, CaseKind::Queue)
+        | (Trigger::Stalled, CaseKind::Stalled)
+        | (Trigger::Idle, CaseKind::Idle) => true,
         (Trigger::Stay(..), CaseKind::Stay(of)) | (Trigger::Parked(_), CaseKind::Parked(of)) => of == index,
         _ => false,
     })
@@ -259,12 +287,9 @@ fn supersedes(winner: usize, loser: usize) -> bool {
 }
 
 /// Findings with the same key are one storm: by pattern, owner, and the end that offers the service.
-fn storm_key(index: usize, owner: Option<Owner>, tuple: Tuple, past: &Past) -> storm::Key {
-    storm::Key {
-        pattern: CATALOGUE[index].id,
-        owner: owner.map_or(0, |owner| owner.pid),
-        service: (service(tuple, direction(past)), tuple.netns),
-    }
+fn storm_key(index: usize, owner: Option<Owner>, tuple: Tuple, past: &Past, group: Group) -> storm::Key {
+    let service = (group == Group::Service).then(|| (service(tuple, direction(past)), tuple.netns));
+    storm::Key { pattern: CATALOGUE[index].id, owner: owner.map_or(0, |owner| owner.pid), service, group }
 }
 
 /// Who called connect(), as far as is known.
@@ -280,7 +305,8 @@ pub(super) fn direction(past: &Past) -> Option<Direction> {
 pub(super) fn service(tuple: Tuple, direction: Option<Direction>) -> SocketAddr {
     let here = match direction {
         Some(direction) => direction == Direction::Incoming,
-        None => tuple.local_port < tuple.remote_port,
+        // A listener has no other end.
+        None => tuple.remote_port == 0 || tuple.local_port < tuple.remote_port,
     };
     if here { tuple.local_address() } else { tuple.remote_address() }
 }

@@ -1,7 +1,7 @@
 //! The listening sockets of the host.
 
 use crate::{
-    event::{Cookie, Owner, Snapshot},
+    event::{Cookie, Owner, QueueLook, Snapshot},
     pattern::Listener,
     time::Time,
 };
@@ -33,6 +33,14 @@ impl Listeners {
         self.by_cookie.len()
     }
 
+    /// The namespaces of all listeners, each once.
+    pub(super) fn namespaces(&self) -> Vec<u32> {
+        let mut all: Vec<u32> = self.by_port.keys().map(|(netns, _)| *netns).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Takes a listener as it is now.
     pub(super) fn update(&mut self, snapshot: &Snapshot, holder: Option<Owner>) {
         let cookie = snapshot.cookie;
@@ -42,10 +50,29 @@ impl Listeners {
         let tuple = snapshot.tuple();
         let listener = self.by_cookie.entry(cookie).or_insert_with(|| {
             self.by_port.entry((tuple.netns, tuple.local_port)).or_default().push(cookie);
-            Listener { cookie, tuple, owner: None, limit: 0, closed: None }
+            Listener { cookie, tuple, owner: None, limit: 0, full: None, closed: None }
         });
         listener.limit = snapshot.socket.max_ack_backlog;
         listener.owner = snapshot.owner().or(listener.owner).or(holder);
+    }
+
+    /// Takes a look at a queue; whether it is news: it is full, which is told once, or has dropped.
+    pub(super) fn look(&mut self, cookie: Cookie, at: Time, look: QueueLook) -> bool {
+        let Some(listener) = self.by_cookie.get_mut(&cookie) else { return false };
+        listener.limit = look.limit;
+        let since = listener.full.filter(|_| look.full());
+        listener.full = look.full().then(|| since.unwrap_or((at, false)));
+        let quiet = since.is_some_and(|(_, told)| told) && look.drops == 0;
+        // That it is full is told once.
+        if let Some((_, told)) = &mut listener.full {
+            *told |= since.is_some();
+        }
+        (look.full() || look.drops > 0) && !quiet
+    }
+
+    /// The listener with this cookie.
+    pub(super) fn get(&self, cookie: Cookie) -> Option<&Listener> {
+        self.by_cookie.get(&cookie)
     }
 
     /// A listener is closed; it is remembered for the connections that still waited.

@@ -4,13 +4,17 @@
 //! says when it wants to be called again. What it found, what it wants to know and what it let go of is taken
 //! with [`Engine::take_findings`] and [`Engine::take_requests`].
 
+mod calls;
 mod case;
 mod compose;
 mod judge;
 mod listeners;
+mod loose;
 mod loss;
 mod order;
 mod orphans;
+mod polling;
+mod quiet;
 mod recover;
 mod signals;
 mod stays;
@@ -22,9 +26,11 @@ mod take;
 use crate::{
     event::{Cookie, Event},
     finding::{Finding, FindingId},
-    pattern::{CATALOGUE, End, HOLD, Host, Pattern, STORM_WINDOW, Trigger},
+    pattern::{CATALOGUE, HOLD, Host, POLL_PERIOD, Pattern, STORM_WINDOW, Trigger},
     time::Time,
 };
+pub use polling::Polling;
+
 use case::Cases;
 use listeners::Listeners;
 use loss::Losses;
@@ -102,8 +108,9 @@ pub struct Engine {
     ends: Table,
     orphans: Orphans,
     listeners: Listeners,
-    loose: take::LooseResets,
+    loose: loose::LooseResets,
     signals: signals::Signals,
+    calls: calls::Calls,
     losses: Losses,
     cases: Cases,
     stays: Stays,
@@ -138,8 +145,9 @@ impl Engine {
             ends: Table::new(capacity.ends),
             orphans: Orphans::new(capacity.parked),
             listeners: Listeners::default(),
-            loose: take::LooseResets::default(),
+            loose: loose::LooseResets::default(),
             signals: signals::Signals::default(),
+            calls: calls::Calls::default(),
             losses: Losses::default(),
             cases: Cases::default(),
             storms: Storms::default(),
@@ -246,17 +254,27 @@ impl Engine {
     /// Forgets closed ends that nothing can refer to any more.
     fn forget(&mut self, now: Time) {
         while let Some((_, cookie)) = self.closed.pop_front_if(|(at, _)| *at + KEEP_CLOSED <= now) {
+            let Some(end) = self.ends.get(cookie) else { continue };
             // A cookie may have come back to life: a socket that connects again after a failure.
-            let over = |end: &End| {
-                let again = end.failed.is_some_and(|(at, ..)| at + KEEP_CLOSED > now);
-                end.snapshot.state != State::CloseWait && !again
-            };
-            if self.ends.get(cookie).is_some_and(over) {
+            let again = end.failed.is_some_and(|(at, ..)| at + KEEP_CLOSED > now);
+            if end.keep_until.is_some_and(|until| until > now) {
+                self.closed.push_back((now, cookie));
+            } else if end.snapshot.state != State::CloseWait && !again {
                 self.ends.remove(cookie);
             }
         }
         self.orphans.expire(now);
         self.loose.expire(now);
+    }
+
+    /// The namespaces in which somebody listens, each once.
+    pub fn listening_namespaces(&self) -> Vec<u32> {
+        self.listeners.namespaces()
+    }
+
+    /// How often what makes no event is to be looked at.
+    pub fn poll_period(&self) -> Duration {
+        self.host.time(&POLL_PERIOD)
     }
 
     fn hold(&self) -> Duration {

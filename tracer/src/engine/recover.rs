@@ -23,7 +23,7 @@ impl Engine {
         then.socket.err = errno.number();
         let entry = self.ends.update(then);
         entry.failed = Some((at, old, errno));
-        entry.observed = Some((at, call, errno));
+        entry.observe(at, call, errno);
         entry.unseen = true;
         if errno == Errno::ECONNRESET {
             entry.reset_received = Some((at, Snapshot { state: old, ..then }));

@@ -1,6 +1,6 @@
 //! Many equal findings become one record a window; the sum of the counts is the total.
 
-use crate::{finding::Finding, time::Time};
+use crate::{finding::Finding, pattern::Group, time::Time};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
@@ -14,8 +14,9 @@ pub(super) struct Key {
     pub(super) pattern: &'static str,
     /// Process id; 0 when no owner is known.
     pub(super) owner: u32,
-    /// The service's address and port, and its namespace.
-    pub(super) service: (SocketAddr, u32),
+    /// The service's address and port, and its namespace, where that tells them apart.
+    pub(super) service: Option<(SocketAddr, u32)>,
+    pub(super) group: Group,
 }
 
 struct Storm {

@@ -50,11 +50,11 @@ fn of_end(end: &End, local: bool, reason: &impl Fn(&SentReset) -> Option<String>
             by: None,
         });
     }
-    if let Some(piped) = end.piped.filter(|piped| end.observed.is_none_or(|(at, ..)| at != piped.at)) {
+    if let Some(piped) = end.piped.filter(|piped| end.observed.iter().all(|(at, ..)| *at != piped.at)) {
         let what = Happening::CallFailed { call: "send", errno: Errno::EPIPE };
         steps.push(Step { at: piped.at, local, what, by: Some(actor(piped.by.pid, piped.by.comm)) });
     }
-    if let Some((at, call, errno)) = end.observed {
+    for &(at, call, errno) in &end.observed {
         steps.push(Step { at, local, what: Happening::CallFailed { call, errno }, by: end.owner() });
     }
 }

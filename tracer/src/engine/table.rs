@@ -1,4 +1,5 @@
-//! The ends to which something happened, found by cookie or by addresses. Bounded: the oldest give way.
+//! The ends to which something happened, found by cookie, by addresses, or by sequence numbers where an address is
+//! translated on the way. Bounded: the oldest give way.
 
 use crate::{
     event::{Cookie, Snapshot},
@@ -12,10 +13,37 @@ use tracer_common::record::socket::Tuple;
 /// The ends of a table that may share addresses: one a namespace, as a rule one in all.
 type Sharing = Vec<Cookie>;
 
-/// Ends by cookie and by addresses.
+/// Cookies by what several ends may share.
+struct Index<K>(HashMap<K, Sharing, RandomState>);
+
+impl<K: Copy + Eq + std::hash::Hash> Index<K> {
+    fn get(&self, key: K) -> &[Cookie] {
+        self.0.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Moves an end from one key to another.
+    fn set(&mut self, cookie: Cookie, before: Option<K>, after: Option<K>) {
+        if before == after {
+            return;
+        }
+        if let Some((key, sharing)) = before.and_then(|key| Some((key, self.0.get_mut(&key)?))) {
+            sharing.retain(|other| *other != cookie);
+            if sharing.is_empty() {
+                self.0.remove(&key);
+            }
+        }
+        if let Some(key) = after {
+            self.0.entry(key).or_default().push(cookie);
+        }
+    }
+}
+
+/// Ends by cookie, by addresses and by sequence numbers.
 pub(super) struct Table {
     ends: HashMap<Cookie, End, RandomState>,
-    by_addresses: HashMap<Tuple, Sharing, RandomState>,
+    by_addresses: Index<Tuple>,
+    /// By what is sent next and what is expected next.
+    by_sequence: Index<(u32, u32)>,
     /// Cookies in the order of arrival; some are gone.
     arrivals: VecDeque<Cookie>,
     capacity: usize,
@@ -28,11 +56,24 @@ pub(super) const fn addresses(tuple: Tuple) -> Tuple {
     Tuple { netns: 0, ..tuple }
 }
 
+/// By which addresses another end would find this one: a listener and a socket that is not connected have none.
+fn own_addresses(snapshot: &Snapshot) -> Option<Tuple> {
+    let tuple = snapshot.tuple();
+    (tuple.local_port != 0 && tuple.remote_port != 0).then(|| addresses(tuple))
+}
+
+/// By which sequence numbers: nothing is exchanged yet while one is 0.
+fn own_sequence(snapshot: &Snapshot) -> Option<(u32, u32)> {
+    let (next, expected) = (snapshot.socket.snd_nxt, snapshot.socket.rcv_nxt);
+    (next != 0 && expected != 0).then_some((next, expected))
+}
+
 impl Table {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             ends: HashMap::default(),
-            by_addresses: HashMap::default(),
+            by_addresses: Index(HashMap::default()),
+            by_sequence: Index(HashMap::default()),
             arrivals: VecDeque::new(),
             capacity,
             evicted: 0,
@@ -57,6 +98,9 @@ impl Table {
         if self.ends.len() >= self.capacity && !self.ends.contains_key(&cookie) {
             self.evict();
         }
+        // A port may be chosen, data exchanged, or a connection begun anew, since the end was last seen.
+        let before = self.ends.get(&cookie).map(|end| end.snapshot);
+        self.index(cookie, before.as_ref(), Some(&snapshot));
         match self.ends.entry(cookie) {
             Entry::Occupied(entry) => {
                 let end = entry.into_mut();
@@ -64,36 +108,33 @@ impl Table {
                 end
             }
             Entry::Vacant(entry) => {
-                self.by_addresses.entry(addresses(snapshot.tuple())).or_default().push(cookie);
                 self.arrivals.push_back(cookie);
                 entry.insert(End::new(snapshot))
             }
         }
     }
 
+    fn index(&mut self, cookie: Cookie, before: Option<&Snapshot>, after: Option<&Snapshot>) {
+        self.by_addresses.set(cookie, before.and_then(own_addresses), after.and_then(own_addresses));
+        self.by_sequence.set(cookie, before.and_then(own_sequence), after.and_then(own_sequence));
+    }
+
     pub(super) fn remove(&mut self, cookie: Cookie) -> Option<End> {
         let end = self.ends.remove(&cookie)?;
-        let key = addresses(end.tuple());
-        if let Some(sharing) = self.by_addresses.get_mut(&key) {
-            sharing.retain(|other| *other != cookie);
-            if sharing.is_empty() {
-                self.by_addresses.remove(&key);
-            }
-        }
+        self.index(cookie, Some(&end.snapshot), None);
         self.forget_arrivals();
         Some(end)
     }
 
     /// The other end of a connection: swapped addresses, in the same namespace if it is there, else in the only
-    /// one whose sequence numbers mirror this end's.
+    /// one whose sequence numbers mirror this end's; else, behind a translation of addresses, the only end whose
+    /// sequence numbers are exactly this end's, swapped.
     pub(super) fn peer(&self, of: &Snapshot) -> Option<&End> {
         let swapped = of.tuple().swapped();
-        let sharing = self.by_addresses.get(&addresses(swapped))?;
-        let mut others = sharing
-            .iter()
-            .filter_map(|cookie| self.ends.get(cookie))
-            .filter(|end| end.snapshot.cookie != of.cookie && mirrors(of, &end.snapshot));
-        let first = others.next()?;
+        let sharing = self.by_addresses.get(addresses(swapped));
+        let other = |cookie: &Cookie| self.ends.get(cookie).filter(|end| end.snapshot.cookie != of.cookie);
+        let mut others = sharing.iter().filter_map(other).filter(|end| mirrors(of, &end.snapshot));
+        let Some(first) = others.next() else { return self.translated_peer(of) };
         if first.tuple().netns == swapped.netns {
             return Some(first);
         }
@@ -101,9 +142,16 @@ impl Table {
         here.or_else(|| others.next().is_none().then_some(first))
     }
 
+    fn translated_peer(&self, of: &Snapshot) -> Option<&End> {
+        let (next, expected) = own_sequence(of)?;
+        let mut others = self.by_sequence.get((expected, next)).iter().filter(|cookie| **cookie != of.cookie);
+        let first = others.next()?;
+        others.next().is_none().then(|| self.ends.get(first)).flatten()
+    }
+
     /// The ends with these addresses, whatever their namespace.
     pub(super) fn with_addresses(&self, tuple: Tuple) -> &[Cookie] {
-        self.by_addresses.get(&addresses(tuple)).map_or(&[], Vec::as_slice)
+        self.by_addresses.get(addresses(tuple))
     }
 
     fn evict(&mut self) {

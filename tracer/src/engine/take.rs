@@ -4,17 +4,14 @@ use super::{
     Engine, KEEP_CLOSED,
     case::{Case, CaseId, CaseKind},
     stays::Due,
-    table::addresses,
 };
 use crate::{
     errno::Errno,
     event::{Cookie, Event, Origin, Owner, Presence, Snapshot, Source, Task, What},
     pattern::{CATALOGUE, Loose, Occasion, Parked, SentReset, Trigger},
-    time::{Time, nanoseconds},
+    time::Time,
 };
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 use tracer_common::{
     State,
     record::{reset_sent::Segment, socket::Tuple},
@@ -38,6 +35,13 @@ impl Engine {
             What::ResetSent { origin, segment, reason } => self.reset_sent(event, origin, *segment, *reason),
             What::SendFailed { end, errno } => self.call_failed(event, end, "send", *errno),
             What::ReceiveFailed { end, errno } => self.call_failed(event, end, "recv", *errno),
+            What::EofRead { end } if !end.mptcp() => {
+                self.keep_awhile(event.at, *end);
+                self.open(end.cookie, CaseKind::EofRead, Occasion::EofRead { at: event.at });
+            }
+            What::Retransmit { end, .. } if !end.mptcp() => self.soft_error(event.at, *end),
+            What::Called(called) => self.called(event, called),
+            What::Queue { cookie, tuple, look } => self.queue(event.at, *cookie, *tuple, *look),
             What::BrokenPipe { delivery } => self.signals.sent(event.task.tid, event.at, *delivery),
             What::Exit { death } => self.process_died(event, *death),
             What::Sample { end } if end.state == State::Listen => self.listeners.update(end, None),
@@ -77,6 +81,14 @@ impl Engine {
             }
             _ => self.left(event.at, end, old),
         }
+    }
+
+    /// An end to which something happened that does not end it; what happens next may refer to it.
+    pub(super) fn keep_awhile(&mut self, at: Time, end: Snapshot) {
+        let known = self.ends.update(end);
+        known.since.get_or_insert(at);
+        known.keep_until = known.keep_until.max(Some(at + KEEP_CLOSED));
+        self.closed.push_back((at, end.cookie));
     }
 
     /// An end that is let go of now; what happens next may refer to it.
@@ -222,16 +234,17 @@ impl Engine {
         let Some(known) = self.ends.get_mut(end.cookie) else { return };
         // The call's own process is the owner, whoever was before.
         known.snapshot.past = end.past;
-        known.observed.get_or_insert((event.at, call, errno));
+        known.observe(event.at, call, errno);
         self.touch(end.cookie, event.at);
     }
 
-    /// A socket older than the tracer waits: since when, nobody knows.
+    /// A socket older than the tracer waits, since when nobody knows; or one was found waiting by a look.
     fn sample(&mut self, at: Time, end: Snapshot) {
         if end.state == State::CloseWait && self.ends.get(end.cookie).is_none() {
             self.ends.update(end).since = Some(at);
             self.stays.enter(State::CloseWait, end.cookie, at);
         }
+        self.looked_at(at, end);
     }
 
     fn holder(&mut self, event: &Event, end: &Snapshot, fd: u32) {
@@ -316,7 +329,7 @@ impl Engine {
     }
 
     /// Judges the open incidents of an end again.
-    fn touch(&mut self, cookie: Cookie, now: Time) {
+    pub(super) fn touch(&mut self, cookie: Cookie, now: Time) {
         for id in self.cases.of(cookie) {
             self.judge(id, now);
         }
@@ -355,40 +368,5 @@ fn unseen_orphan(cookie: Cookie, tuple: Tuple, event: &Event) -> Parked {
         last,
         reset_sent: None,
         told: Vec::new(),
-    }
-}
-
-/// Recent RSTs for no socket, by the addresses of the segment they answered. Bounded: the oldest give way.
-#[derive(Default)]
-pub(super) struct LooseResets {
-    by_addresses: HashMap<Tuple, Loose, RandomState>,
-    arrivals: VecDeque<(Time, Tuple)>,
-}
-
-impl LooseResets {
-    const CAPACITY: usize = 4_096;
-
-    fn insert(&mut self, loose: Loose) {
-        if self.arrivals.len() >= Self::CAPACITY
-            && let Some((_, oldest)) = self.arrivals.pop_front()
-        {
-            self.by_addresses.remove(&oldest);
-        }
-        let key = addresses(loose.answered.tuple);
-        self.by_addresses.insert(key, loose);
-        self.arrivals.push_back((loose.at, key));
-    }
-
-    /// The RST that answered a segment of this connection.
-    pub(super) fn get(&self, of: Tuple) -> Option<&Loose> {
-        self.by_addresses.get(&addresses(of.swapped()))
-    }
-
-    pub(super) fn expire(&mut self, now: Time) {
-        while let Some((at, key)) = self.arrivals.pop_front_if(|(at, _)| *at + KEEP_CLOSED <= now) {
-            if self.by_addresses.get(&key).is_some_and(|loose| nanoseconds(at.since(loose.at)) == 0) {
-                self.by_addresses.remove(&key);
-            }
-        }
     }
 }

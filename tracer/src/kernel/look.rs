@@ -79,7 +79,8 @@ impl Looks {
         self.namespaces.values()
     }
 
-    fn namespace(&mut self, netns: u32) -> Option<&Namespace> {
+    /// The namespace with this inode number, if it can be found.
+    pub fn namespace(&mut self, netns: u32) -> Option<&Namespace> {
         if !self.namespaces.contains_key(&netns) {
             self.refresh().ok()?;
         }

@@ -6,6 +6,7 @@ pub mod hooks;
 pub mod look;
 pub mod namespace;
 pub mod probes;
+pub mod queues;
 pub mod refusal;
 pub mod rights;
 pub mod vocabulary;

@@ -44,6 +44,8 @@ pub struct Refusal {
     pub why: String,
     /// Whether it was for want of rights.
     pub rights: bool,
+    /// Whether it was not asked for.
+    pub unwanted: bool,
     /// What the verifier said, for `-vv`.
     pub verifier: Option<String>,
 }
@@ -59,8 +61,8 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Loads and attaches everything that this kernel and these rights allow; `log` for lines of the programs
-    /// themselves.
+    /// Loads and attaches everything that this kernel and these rights allow, but what `leave_out` gives a reason
+    /// for; `log` for lines of the programs themselves.
     ///
     /// # Errors
     /// When nothing could be loaded at all. A hook that could not be attached is a [`Status`], not an error.
@@ -70,6 +72,7 @@ impl Probes {
         types: &btf::Btf,
         ring_bytes: u32,
         log: bool,
+        leave_out: impl Fn(&Hook) -> Option<&'static str>,
     ) -> Result<Self> {
         let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
         // At 0 the verifier removes every line, and what it costs.
@@ -88,7 +91,15 @@ impl Probes {
         let counters = PerCpuArray::try_from(ebpf.take_map("COUNTERS").context("the counters are missing")?)?;
         let log = log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
         let log = log.context("reading the log of the BPF programs")?;
-        let statuses = HOOKS.iter().map(|hook| Status { hook, outcome: start(&mut ebpf, hook, types, &btf) });
+        let statuses = HOOKS.iter().map(|hook| {
+            let outcome = match leave_out(hook) {
+                Some(why) => {
+                    Err(Refusal { why: why.to_owned(), rights: false, unwanted: true, verifier: None })
+                }
+                None => start(&mut ebpf, hook, types, &btf),
+            };
+            Status { hook, outcome }
+        });
         let statuses = statuses.collect();
         Ok(Self { ebpf, ring: Some(ring), counters, log, statuses })
     }
@@ -194,7 +205,7 @@ fn start(ebpf: &mut Ebpf, hook: &Hook, types: &btf::Btf, btf: &Btf) -> Result<()
 }
 
 fn start_one(ebpf: &mut Ebpf, hook: &Hook, name: &str, types: &btf::Btf, btf: &Btf) -> Result<(), Refusal> {
-    let absent = |why: String| Refusal { why, rights: false, verifier: None };
+    let absent = |why: String| Refusal { why, rights: false, unwanted: false, verifier: None };
     let program = ebpf.program_mut(name).ok_or_else(|| absent("the program is not in the object".into()))?;
     match hook.point {
         Point::Tracepoint(name) => {
@@ -238,5 +249,5 @@ fn refusal(error: &ProgramError) -> Refusal {
         Some(error) => format!("the kernel refuses it: {error}"),
         None => format!("{error}"),
     };
-    Refusal { why, rights, verifier }
+    Refusal { why, rights, unwanted: false, verifier }
 }

@@ -24,6 +24,10 @@ pub struct Vocabulary {
 const ESSENTIAL: &[&str] =
     &["family", "state", "daddr", "saddr", "dport", "net", "net_inum", "err", "flags", "sport", "lock_owned"];
 
+/// The thread is in a 32-bit system call; a macro, which BTF does not know.
+/// <https://github.com/torvalds/linux/blob/v6.12/arch/x86/include/asm/thread_info.h#L194>
+const TS_COMPAT: u32 = 0x2;
+
 impl Vocabulary {
     /// Looks everything up.
     ///
@@ -63,10 +67,22 @@ fn numbers(btf: &Btf) -> Numbers {
     let reason = btf.tracepoint_args("tcp_send_reset").and_then(|arguments| {
         arguments.iter().position(|argument| argument.type_name.contains("sk_rst_reason"))
     });
+    let result = btf
+        .tracepoint_args("tcp_retransmit_skb")
+        .filter(|arguments| arguments.get(2).is_some_and(|argument| argument.type_name == "int"));
+    let call = |number: nix::libc::c_long| u32::try_from(number).unwrap_or(ABSENT);
     let number = |name| btf.enumerator(name).and_then(|number| u32::try_from(number).ok()).unwrap_or(ABSENT);
     Numbers {
         signal_delivered: number("TRACE_SIGNAL_DELIVERED"),
         signal_ignored: number("TRACE_SIGNAL_IGNORED"),
+        retransmit_result_argument: result.map_or(ABSENT, |_| 2),
+        call_connect: call(nix::libc::SYS_connect),
+        call_accept: call(nix::libc::SYS_accept),
+        call_accept4: call(nix::libc::SYS_accept4),
+        call_shutdown: call(nix::libc::SYS_shutdown),
+        call_setsockopt: call(nix::libc::SYS_setsockopt),
+        call_getsockopt: call(nix::libc::SYS_getsockopt),
+        call_compat: if cfg!(target_arch = "x86_64") { TS_COMPAT } else { 0 },
         sock_dead: bit("SOCK_DEAD"),
         sock_done: bit("SOCK_DONE"),
         sock_keepopen: bit("SOCK_KEEPOPEN"),

@@ -1,6 +1,6 @@
 //! Exact questions about single sockets, through `NETLINK_SOCK_DIAG` of one namespace.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -8,7 +8,10 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags, Timer};
+use netlink_packet_sock_diag::inet::nlas::Nla;
+use netlink_packet_sock_diag::inet::{
+    ExtensionFlags, InetRequest, InetResponse, InetResponseHeader, SocketId, StateFlags, Timer,
+};
 use netlink_packet_sock_diag::{SockDiagDestroy, SockDiagMessage};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
@@ -30,6 +33,17 @@ pub(super) struct Report {
     cookie: [u8; 8],
 }
 
+/// What the kernel tells of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Backlog {
+    /// Connections that wait to be accepted.
+    pub(super) waiting: u32,
+    /// The queue is full when more than this wait.
+    pub(super) limit: u32,
+    /// Segments that it has turned away.
+    pub(super) drops: u32,
+}
+
 /// One `sock_diag` socket; it answers for the namespace it was opened in.
 #[derive(Debug)]
 pub(super) struct SocketDiag {
@@ -47,11 +61,8 @@ impl SocketDiag {
 
     /// What the kernel tells of the socket with this tuple, `None` when there is none.
     pub(super) fn find(&self, local: SocketAddr, remote: SocketAddr) -> Result<Option<Report>> {
-        let answer = match self.ask(SockDiagMessage::InetRequest(request(local, remote, ANY_COOKIE)), 0)? {
-            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => response.header,
-            NetlinkPayload::Error(error) if error.raw_code() == -(Errno::ENOENT as i32) => return Ok(None),
-            NetlinkPayload::Error(error) => return Err(error.to_io()).context("sock_diag refused"),
-            other => bail!("sock_diag answered {other:?}"),
+        let Some(InetResponse { header: answer, .. }) = self.one(request(local, remote, ANY_COOKIE))? else {
+            return Ok(None);
         };
         let number = answer.state;
         let state = State::from_number(number).with_context(|| format!("sock_diag told state {number}"))?;
@@ -66,6 +77,25 @@ impl SocketDiag {
         Ok((state != State::Listen).then_some(report))
     }
 
+    /// What the kernel tells of the listener at this address, `None` when there is none.
+    pub(super) fn listener(&self, local: SocketAddr) -> Result<Option<Backlog>> {
+        let anyone = if local.ip().to_canonical().is_ipv4() {
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+        } else {
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
+        };
+        let mut question = request(local, anyone, ANY_COOKIE);
+        question.extensions = ExtensionFlags::SKMEMINFO;
+        let Some(answer) = self.one(question)? else { return Ok(None) };
+        let drops = answer.nlas.iter().find_map(|nla| match nla {
+            Nla::MemInfo(memory) => Some(memory.drops),
+            _ => None,
+        });
+        let InetResponseHeader { recv_queue, send_queue, .. } = answer.header;
+        let drops = drops.context("sock_diag told nothing of drops")?;
+        Ok(Some(Backlog { waiting: recv_queue, limit: send_queue, drops }))
+    }
+
     /// Kills the connection with this tuple as an administrator does (`ss --kill`): `tcp_abort()`.
     ///
     /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_diag.c>
@@ -76,6 +106,16 @@ impl SocketDiag {
         match self.ask(SockDiagDestroy::new(request), NLM_F_ACK)? {
             NetlinkPayload::Error(error) if error.code.is_none() => Ok(()),
             NetlinkPayload::Error(error) => Err(error.to_io()).context("sock_diag kills no connection"),
+            other => bail!("sock_diag answered {other:?}"),
+        }
+    }
+
+    /// The one socket that is asked for, `None` when there is none.
+    fn one(&self, request: InetRequest) -> Result<Option<InetResponse>> {
+        match self.ask(SockDiagMessage::InetRequest(request), 0)? {
+            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => Ok(Some(*response)),
+            NetlinkPayload::Error(error) if error.raw_code() == -(Errno::ENOENT as i32) => Ok(None),
+            NetlinkPayload::Error(error) => Err(error.to_io()).context("sock_diag refused"),
             other => bail!("sock_diag answered {other:?}"),
         }
     }

@@ -1,16 +1,20 @@
-//! Links and addresses inside a namespace, through `NETLINK_ROUTE`.
+//! Links, addresses and routes inside a namespace, through `NETLINK_ROUTE`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State as Operstate,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -86,6 +90,26 @@ impl Links {
         ];
         self.ask(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
             .with_context(|| format!("adding the address {address}/{prefix_len}"))?;
+        Ok(())
+    }
+
+    /// From now on the namespace refuses by itself to send to `address`, as a route of this kind says.
+    ///
+    /// Doing it again changes nothing.
+    pub(super) fn refuse(&self, address: IpAddr, kind: RouteType) -> Result<()> {
+        let mut message = RouteMessage::default();
+        let (family, length) = match address {
+            IpAddr::V4(_) => (AddressFamily::Inet, Ipv4Addr::BITS),
+            IpAddr::V6(_) => (AddressFamily::Inet6, Ipv6Addr::BITS),
+        };
+        message.header.address_family = family;
+        message.header.destination_prefix_length = u8::try_from(length)?;
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = RouteProtocol::Static;
+        message.header.kind = kind;
+        message.attributes = vec![RouteAttribute::Destination(RouteAddress::from(address))];
+        self.ask(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
+            .with_context(|| format!("adding a route of kind {kind:?} to {address}"))?;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ pub mod case;
 mod diag;
 mod link;
 pub mod namespace;
+mod nft;
 pub mod packet;
 pub mod path;
 pub mod router;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CloneFlags, setns, unshare};
 use tracer_common::State;
 
-use super::diag::{Report, SocketDiag};
+use super::diag::{Backlog, Report, SocketDiag};
 
 /// How often a state is asked for while it is awaited; the kernel offers no signal for a queued or parked socket.
 const STATE_PERIOD: Duration = Duration::from_millis(1);
@@ -160,6 +160,33 @@ impl Namespace {
             .context("waiting for a closed window")
     }
 
+    /// Waits until no further connection has room in the queue of the listener at this address.
+    ///
+    /// # Errors
+    /// When that has not happened within `limit`.
+    pub fn wait_full(&self, listener: SocketAddr, limit: Duration) -> Result<()> {
+        self.wait_backlog(listener, limit, |backlog| backlog.waiting > backlog.limit)
+            .context("waiting for a full queue")
+    }
+
+    /// Waits until the listener at this address has turned segments away.
+    ///
+    /// # Errors
+    /// When that has not happened within `limit`.
+    pub fn wait_drops(&self, listener: SocketAddr, count: u32, limit: Duration) -> Result<()> {
+        self.wait_backlog(listener, limit, |backlog| backlog.drops >= count).context("waiting for drops")
+    }
+
+    fn wait_backlog(
+        &self,
+        listener: SocketAddr,
+        limit: Duration,
+        holds: impl Fn(Backlog) -> bool,
+    ) -> Result<()> {
+        ask_until(limit, || self.diag.listener(listener), |backlog| backlog.is_some_and(&holds))
+            .with_context(|| format!("the listener {listener}"))
+    }
+
     fn wait(
         &self,
         local: SocketAddr,
@@ -167,17 +194,8 @@ impl Namespace {
         limit: Duration,
         holds: impl Fn(Option<Report>) -> bool,
     ) -> Result<()> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let report = self.diag.find(local, remote)?;
-            if holds(report) {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                bail!("{local} -> {remote} is still {report:?} after {limit:?}");
-            }
-            thread::sleep(STATE_PERIOD);
-        }
+        ask_until(limit, || self.diag.find(local, remote), holds)
+            .with_context(|| format!("the connection {local} -> {remote}"))
     }
 
     /// Whether sockets of IPv6 can be had here at all.
@@ -188,6 +206,25 @@ impl Namespace {
                 error.downcast_ref::<std::io::Error>().is_none_or(|e| e.kind() != ErrorKind::NotFound)
             }
         }
+    }
+}
+
+/// Asks again and again until the answer `holds`.
+fn ask_until<T: Copy + std::fmt::Debug>(
+    limit: Duration,
+    ask: impl Fn() -> Result<T>,
+    holds: impl Fn(T) -> bool,
+) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let answer = ask()?;
+        if holds(answer) {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            bail!("is still {answer:?} after {limit:?}");
+        }
+        thread::sleep(STATE_PERIOD);
     }
 }
 

@@ -80,11 +80,35 @@ impl Path {
         SocketAddr::new(self.family.choose(v4, v6), port)
     }
 
-    /// An address on this path at which nobody ever answers; only the router has such.
+    /// An address on this path at which nobody ever answers; there is none on a loopback.
     #[must_use]
     pub fn silent_address(self, port: u16) -> Option<SocketAddr> {
-        let (v4, v6) = ROUTED_NETWORK.host(SILENT_HOST);
-        (self.medium == Medium::Routed).then(|| SocketAddr::new(self.family.choose(v4, v6), port))
+        self.neighbour(SILENT_HOST, port)
+    }
+
+    /// An address in the network that joins the hosts, of neither of them, which host A can translate.
+    #[must_use]
+    pub fn virtual_address(self, port: u16) -> Option<SocketAddr> {
+        self.neighbour(VIRTUAL_HOST, port)
+    }
+
+    /// An address in a network that no host has a route to; `number` is its last byte.
+    #[must_use]
+    pub fn foreign_address(self, number: u8, port: u16) -> SocketAddr {
+        // RFC 5737 and RFC 3849: for documentation, so nobody has them.
+        let v4 = Ipv4Addr::new(203, 0, 113, number);
+        let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number.into());
+        SocketAddr::new(self.family.choose(v4, v6), port)
+    }
+
+    fn neighbour(self, number: u8, port: u16) -> Option<SocketAddr> {
+        let network = match self.medium {
+            Medium::Loopback => return None,
+            Medium::Wire => WIRE_NETWORK,
+            Medium::Routed => ROUTED_NETWORK,
+        };
+        let (v4, v6) = network.host(number);
+        Some(SocketAddr::new(self.family.choose(v4, v6), port))
     }
 }
 
@@ -124,6 +148,8 @@ pub(super) const WIRE_NETWORK: Network = Network(1);
 pub(super) const ROUTED_NETWORK: Network = Network(2);
 /// A host that does not exist.
 const SILENT_HOST: u8 = 9;
+/// An address that no host has, and that a translation can make lead to one.
+const VIRTUAL_HOST: u8 = 77;
 
 impl Network {
     /// The addresses of a host.

@@ -1,13 +1,15 @@
 //! The running kernel as a source: one task owns the ring, the decoding and the engine, without locks.
 
+mod losses;
 mod own;
+mod polls;
 mod totals;
 
 pub use totals::Totals;
 
 use crate::{
     decode::{Malformed, decode},
-    engine::{Engine, Request},
+    engine::{Engine, Polling, Request},
     event::{Cookie, Event, Presence, What},
     finding::Finding,
     kernel::{
@@ -21,6 +23,7 @@ use crate::{
 use anyhow::{Context, Result};
 use aya::maps::{MapData, RingBuf};
 use own::{header, length};
+use polls::Polls;
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -37,7 +40,6 @@ use tracer_common::{
         Header, Kind,
         answer::{self, Answer},
         clock::Clock,
-        loss::Loss,
     },
 };
 use zerocopy::{Immutable, IntoBytes};
@@ -49,8 +51,6 @@ const BUSY_FOR: Duration = Duration::from_secs(1);
 const IDLE_TICK: Duration = Duration::from_millis(500);
 /// Records that are taken from the ring before the engine sees the first of them.
 const BATCH: usize = 2_048;
-/// How often the kernel is asked how many runs of programs it skipped.
-const MISSES_PERIOD: Duration = Duration::from_millis(100);
 /// How often the clocks are compared.
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
 
@@ -68,6 +68,7 @@ pub struct Live {
     ring: AsyncFd<RingBuf<MapData>>,
     engine: Engine,
     looks: Looks,
+    polls: Polls,
     recorder: Option<Writer<BufWriter<File>>>,
     told: Vec<Told>,
     /// Whether events are told, too.
@@ -92,6 +93,7 @@ impl Live {
         mut probes: Probes,
         engine: Engine,
         looks: Looks,
+        polling: Polling,
         recorder: Option<Writer<BufWriter<File>>>,
         events: bool,
         hz: u32,
@@ -102,12 +104,14 @@ impl Live {
         )]
         let ring =
             AsyncFd::with_interest(probes.take_ring(), Interest::READABLE).context("polling the ring")?;
+        let polls = Polls::new(polling, engine.poll_period());
         let offset = clock::offset().context("reading the clocks")?;
         Ok(Self {
             probes,
             ring,
             engine,
             looks,
+            polls,
             recorder,
             told: Vec::new(),
             events,
@@ -133,6 +137,7 @@ impl Live {
         let records = self.probes.iterate("holder")?;
         self.feed_all(&records)?;
         self.answer(None, Presence::Unknown, began)?;
+        self.prime_queues();
         Ok(self.totals()?.kernel.get(Counter::Scanned.name()).copied().unwrap_or(0))
     }
 
@@ -174,6 +179,7 @@ impl Live {
         }
         self.advance()?;
         self.serve()?;
+        self.poll()?;
         Ok(self.take_told())
     }
 
@@ -309,45 +315,6 @@ impl Live {
         std::mem::take(&mut self.told)
     }
 
-    /// Tells the engine what was lost since it was last told.
-    fn note_losses(&mut self) -> Result<()> {
-        for (counter, cells) in self.probes.counters()? {
-            if !counter.is_loss() {
-                continue;
-            }
-            for (cpu, cell) in (0u32..).zip(cells) {
-                let known = self.known.entry((counter as u32, cpu as usize)).or_default();
-                if cell.count == known.count {
-                    continue;
-                }
-                // New losses lie between the last known one and the newest.
-                let first_ns = if known.count == 0 { cell.first_ns } else { known.last_ns };
-                let news = Cell { count: cell.count - known.count, first_ns, last_ns: cell.last_ns };
-                *known = cell;
-                let header = header::<Loss>(Kind::Loss, cpu);
-                self.feed_own(&Loss { header, cell: news, counter: counter as u32, reserved: 0 })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells the engine of events for which the kernel skipped both programs because they were running on that CPU:
-    /// on which one and when exactly, nobody counts.
-    fn note_misses(&mut self) -> Result<()> {
-        let (known, since, asked) = self.misses;
-        if asked.elapsed() < MISSES_PERIOD {
-            return Ok(());
-        }
-        let (misses, now) = (self.probes.recursion_misses()?, clock::now());
-        self.misses = (misses, now, Instant::now());
-        if misses <= known {
-            return Ok(());
-        }
-        let cell = Cell { count: misses - known, first_ns: since.0, last_ns: now.0 };
-        let header = header::<Loss>(Kind::Loss, 0);
-        self.feed_own(&Loss { header, cell, counter: Counter::Recursion as u32, reserved: 0 })
-    }
-
     /// Answers what the engine asks.
     fn serve(&mut self) -> Result<()> {
         let requests = self.engine.take_requests();
@@ -395,5 +362,9 @@ fn told_as_event(what: &What) -> bool {
             | What::Error { .. }
             | What::SendFailed { .. }
             | What::ReceiveFailed { .. }
+            | What::Retransmit { .. }
+            | What::Called(_)
+            | What::BrokenPipe { .. }
+            | What::Exit { .. }
     )
 }

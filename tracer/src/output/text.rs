@@ -63,6 +63,9 @@ impl Form {
             }
         }
         let _ = writeln!(text, "{}", self.wrap(&finding.advice, "  do: "));
+        if let Some(confirm) = &finding.confirm {
+            let _ = writeln!(text, "  see: {confirm}");
+        }
         text
     }
 
@@ -83,7 +86,7 @@ impl Form {
         if let (Some(old), Some(new)) = (event.old_state, event.new_state) {
             let _ = write!(text, " {old} > {new}");
         }
-        for more in [&event.reason, &event.errno].into_iter().flatten() {
+        for more in [&event.option, &event.signal, &event.reason, &event.errno].into_iter().flatten() {
             let _ = write!(text, " {more}");
         }
         text.push('\n');
@@ -123,7 +126,11 @@ fn ends(finding: &Finding) -> String {
     let name = |party: &Party| party.owner.map(|owner| format!("{}[{}]", owner.comm, owner.pid));
     let here = name(&finding.local).unwrap_or_else(|| "?".to_owned());
     let there = finding.peer.as_ref().and_then(name).map_or(String::new(), |name| format!(" {name}"));
-    format!("{here} -> {}{there}", finding.local.tuple.remote_address())
+    match (finding.local.tuple.remote_port, finding.local.connected()) {
+        (_, false) => here,
+        (0, true) => format!("{here} at {}", finding.local.tuple.local_address()),
+        _ => format!("{here} -> {}{there}", finding.local.tuple.remote_address()),
+    }
 }
 
 /// What was not seen, for people.
@@ -189,6 +196,7 @@ mod tests {
   SIGPIPE.
   do: Treat EOF as the end; keep the client's idle timeout below the server's
       keep-alive timeout.
+  see: ss -tnp state close-wait dport = :8080
 "
         );
         assert_eq!(

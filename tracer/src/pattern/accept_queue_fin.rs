@@ -124,17 +124,11 @@ fn judge(view: &View<'_>) -> Verdict {
     let mut facts = vec![("received_bytes", Fact::Count(said))];
     facts.extend(waited.map(|waited| ("queued_ns", Fact::Count(nanoseconds(waited)))));
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.8,
-        errno: None,
-        message: format!(
+facts,
+..Found::of(&PATTERN, 0.8, format!(
             "{} has closed its connection, which has waited{time} in the accept queue of {}.",
             who(peer_owner(view), &end.tuple().remote_address().to_string()),
             who(view.listener.and_then(|listener| listener.owner), "the server"),
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count: 1,
-        also: vec![],
-    }))
+        ))
+}))
 }

@@ -157,16 +157,12 @@ fn judge(view: &View<'_>) -> Verdict {
     facts.push(("queue_length_before", Fact::Count(before.socket.ack_backlog.into())));
     facts.push(("queue_limit", Fact::Count(before.socket.max_ack_backlog.into())));
     Verdict::Found(Box::new(Found {
-        severity: if probe { Severity::Info } else { PATTERN.severity },
-        confidence: 0.95,
-        errno: Some(errno),
-        message: format!(
+severity: if probe { Severity::Info } else { PATTERN.severity },
+errno: Some(errno),
+facts,
+..Found::of(&PATTERN, 0.95, format!(
             "{client} reset its connection{time} in the accept queue of {server}. accept() will still return it; \
              the process then gets {first}{errno}.",
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count: 1,
-        also: vec![],
-    }))
+        ))
+}))
 }

@@ -125,20 +125,15 @@ fn judge(view: &View<'_>) -> Verdict {
         None => " No SIGPIPE was sent.",
     };
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.98,
-        errno: Some(Errno::EPIPE),
-        message: format!(
+errno: Some(Errno::EPIPE),
+facts: vec![("signal_sent", Fact::Flag(piped.signal.is_some()))],
+..Found::of(&PATTERN, 0.98, format!(
             "{} wrote to its connection to {} {}: EPIPE.{signal}",
             who(owner(view), "A process"),
             end.tuple().remote_address(),
             why(end, at),
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts: vec![("signal_sent", Fact::Flag(piped.signal.is_some()))],
-        count: 1,
-        also: vec![],
-    }))
+        ))
+}))
 }
 
 /// Why nothing can be sent any more, after `when`.

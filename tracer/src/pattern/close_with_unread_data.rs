@@ -110,25 +110,20 @@ fn judge(view: &View<'_>) -> Verdict {
             };
             let victim = owner(view);
             Verdict::Found(Box::new(Found {
-                severity: PATTERN.severity,
-                confidence: 0.98,
-                errno: Some(errno),
-                message: format!(
+errno: Some(errno),
+facts: vec![
+                    ("peer_unread_bytes", Fact::Count(unread.into())),
+                    ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
+                ],
+..Found::of(&PATTERN, 0.98, format!(
                     "{} closed its connection to {} with {} unread, and the kernel sent a RST. The next call of {} \
                      fails with {errno}.",
                     who(peer_owner(view), "The other end"),
                     who(victim, "a process"),
                     bytes(unread),
                     comm(victim, "the process"),
-                ),
-                advice: PATTERN.text.en.advice.to_owned(),
-                facts: vec![
-                    ("peer_unread_bytes", Fact::Count(unread.into())),
-                    ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
-                ],
-                count: 1,
-                also: vec![],
-            }))
+                ))
+}))
         }
         Occasion::ResetSent { .. } => {
             let Some(Cause::Unread(unread)) = cause::of(end, view.host) else { return Verdict::No };
@@ -138,20 +133,15 @@ fn judge(view: &View<'_>) -> Verdict {
             let late = cause::peer_had_closed(view);
             let harm = if late { "had closed before" } else { "gets ECONNRESET" };
             Verdict::Found(Box::new(Found {
-                severity: if late { Severity::Info } else { PATTERN.severity },
-                confidence: 0.98,
-                errno: None,
-                message: format!(
+severity: if late { Severity::Info } else { PATTERN.severity },
+facts: vec![("unread_bytes", Fact::Count(unread.into()))],
+..Found::of(&PATTERN, 0.98, format!(
                     "{} closed its connection to {} with {} unread, and the kernel sent a RST; the other end {harm}.",
                     who(owner(view), "A process"),
                     end.tuple().remote_address(),
                     bytes(unread),
-                ),
-                advice: PATTERN.text.en.advice.to_owned(),
-                facts: vec![("unread_bytes", Fact::Count(unread.into()))],
-                count: 1,
-                also: vec![],
-            }))
+                ))
+}))
         }
         _ => Verdict::No,
     }

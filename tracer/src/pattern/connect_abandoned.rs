@@ -102,17 +102,12 @@ fn judge(view: &View<'_>) -> Verdict {
     let mut facts = vec![("retransmits", Fact::Count(own.retransmits.into()))];
     facts.extend(after.map(|after| ("after_ns", Fact::Count(nanoseconds(after)))));
     Verdict::Found(Box::new(Found {
-        severity: if silent { PATTERN.severity } else { Severity::Info },
-        confidence: 0.95,
-        errno: None,
-        message: format!(
+severity: if silent { PATTERN.severity } else { Severity::Info },
+facts,
+..Found::of(&PATTERN, 0.95, format!(
             "{} gave up connecting to {}{spent}{why}.",
             who(owner(view), "A process"),
             end.tuple().remote_address(),
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count: 1,
-        also: vec![],
-    }))
+        ))
+}))
 }

@@ -101,18 +101,13 @@ fn judge(view: &View<'_>) -> Verdict {
         facts.push(("user_timeout_ms", Fact::Count(own.user_timeout.into())));
     }
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.98,
-        errno: Some(errno),
-        message: format!(
+errno: Some(errno),
+facts,
+..Found::of(&PATTERN, 0.98, format!(
             "{} could not connect to {}: {} SYNs were not answered{after}.{limit}",
             who(owner(view), "A process"),
             end.tuple().remote_address(),
             u32::from(own.retransmits) + 1,
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count: 1,
-        also: vec![],
-    }))
+        ))
+}))
 }

@@ -202,21 +202,16 @@ fn judge(view: &View<'_>) -> Verdict {
     let told_loss = loss(&end.snapshot);
     let call = if errno == Errno::EPIPE { "write" } else { "read or write" };
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.95,
-        errno: Some(errno),
-        message: format!("{what} The next {call} of {} fails with {errno}.{told_loss}", comm(owner, "the process")),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts: vec![
+errno: Some(errno),
+facts: vec![
             ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
             ("unsent_bytes", Fact::Count(end.snapshot.unsent().into())),
             ("unread_bytes", Fact::Count(before.unread().into())),
             ("received_bytes", Fact::Count(before.socket.bytes_received)),
             ("retransmits", Fact::Count(before.socket.retransmits.into())),
         ],
-        count: 1,
-        also: vec![],
-    }))
+..Found::of(&PATTERN, 0.95, format!("{what} The next {call} of {} fails with {errno}.{told_loss}", comm(owner, "the process")))
+}))
 }
 
 /// Whether nothing was received: data met a socket shut down for receiving, and its own kernel reset both ends.

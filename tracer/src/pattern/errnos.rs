@@ -144,17 +144,21 @@ SYN 得到 RST 应答:该端口上没有人监听,或防火墙这样回答。如
     },
     ErrnoPage {
         name: "EACCES",
-        en: "From connect(): a router says over IPv6 that the way is prohibited, or a route of this host does.",
-        zh: "来自 connect():路由器通过 IPv6 表示路径被禁止,或本机的一条路由禁止。",
+        en: "\
+From connect(): a router says over IPv6 that the way is prohibited, or a `prohibit` route or a security policy of \
+this host does. An own firewall that drops what goes out gives no error for TCP: the connect times out.",
+        zh: "\
+来自 connect():路由器通过 IPv6 表示路径被禁止,或本机的 `prohibit` 路由或安全策略禁止。丢弃外出报文的本机防火墙不会为 TCP 返回错误:连接会超时。",
     },
     ErrnoPage {
         name: "ENOPROTOOPT",
         en: "\
 From setsockopt() and getsockopt(): the option is not known at that level, or cannot be set. Books say that it is no \
 error of a connection; there is one exception: an ICMP error \"protocol unreachable\" makes connect() fail with it. \
-For an unknown level setsockopt() gives ENOPROTOOPT and getsockopt() EOPNOTSUPP.",
+For an unknown level setsockopt() gives ENOPROTOOPT; getsockopt() gives EOPNOTSUPP of an IPv4 socket, ENOPROTOOPT of \
+an IPv6 socket.",
         zh: "\
-来自 setsockopt() 和 getsockopt():该层没有这个选项,或不能设置。书上说它不是连接错误;有一个例外:ICMP 错误 \"protocol unreachable\" 会使 connect() 返回它。层号未知时,setsockopt() 给出 ENOPROTOOPT,getsockopt() 给出 EOPNOTSUPP。",
+来自 setsockopt() 和 getsockopt():该层没有这个选项,或不能设置。书上说它不是连接错误;有一个例外:ICMP 错误 \"protocol unreachable\" 会使 connect() 返回它。层号未知时,setsockopt() 给出 ENOPROTOOPT;getsockopt() 在 IPv4 套接字上给出 EOPNOTSUPP,在 IPv6 套接字上给出 ENOPROTOOPT。",
     },
     ErrnoPage {
         name: "EBADF",
@@ -175,8 +179,10 @@ For an unknown level setsockopt() gives ENOPROTOOPT and getsockopt() EOPNOTSUPP.
         name: "EINVAL",
         en: "\
 From setsockopt(): the length is too short, the value is out of range, or the socket is in a state that does not \
-allow it. From accept(): the socket does not listen, or its listener was destroyed.",
-        zh: "来自 setsockopt():长度太短、值超出范围,或套接字的状态不允许。来自 accept():套接字没有监听,或监听者已被销毁。",
+allow it. From accept(): the socket does not listen, or its listener was destroyed. From connect(): a blackhole route, \
+or an address of the wrong length.",
+        zh: "\
+来自 setsockopt():长度太短、值超出范围,或套接字的状态不允许。来自 accept():套接字没有监听,或监听者已被销毁。来自 connect():黑洞路由,或地址长度不对。",
     },
     ErrnoPage {
         name: "EDOM",
@@ -196,6 +202,60 @@ connected socket gives EINVAL. sendto() with an address on connected TCP succeed
 From setsockopt(): too many multicast memberships or filters. A send or receive buffer that is too large is no \
 error: it is capped silently.",
         zh: "来自 setsockopt():组播成员或过滤器过多。过大的收发缓冲区不是错误:会被悄悄截到上限。",
+    },
+    ErrnoPage {
+        name: "EMFILE",
+        en: "\
+From accept() and socket(): the process has as many files open as RLIMIT_NOFILE allows. accept() takes nothing from \
+the queue then: the connection waits on, and an event loop is told of it again at once.",
+        zh: "来自 accept() 和 socket():进程打开的文件数已达 RLIMIT_NOFILE。此时 accept() 不从队列取走任何东西:连接继续等待,事件循环立刻又得到通知。",
+    },
+    ErrnoPage {
+        name: "ENFILE",
+        en: "As EMFILE, but the whole host has as many files open as fs.file-max allows.",
+        zh: "同 EMFILE,但达到上限的是整机的 fs.file-max。",
+    },
+    ErrnoPage {
+        name: "EPERM",
+        en: "\
+From setsockopt(): a capability is missing (SO_MARK, SO_PRIORITY above 6, SO_RCVBUFFORCE, TCP_REPAIR need \
+CAP_NET_ADMIN). From connect(): a security policy forbids it, for instance a BPF program of the cgroup.",
+        zh: "\
+来自 setsockopt():缺少权能(SO_MARK、大于 6 的 SO_PRIORITY、SO_RCVBUFFORCE、TCP_REPAIR 需要 CAP_NET_ADMIN)。来自 connect():安全策略禁止,例如 cgroup 的 BPF 程序。",
+    },
+    ErrnoPage {
+        name: "EOPNOTSUPP",
+        en: "\
+From getsockopt(): the level is not known (IPv4 sockets; IPv6 sockets give ENOPROTOOPT), or the socket is of a kind \
+that has no such options, as a UNIX socket has none of TCP.",
+        zh: "来自 getsockopt():层号未知(IPv4 套接字;IPv6 套接字给出 ENOPROTOOPT),或这种套接字没有此类选项,例如 UNIX 套接字没有 TCP 的选项。",
+    },
+    ErrnoPage {
+        name: "ENOENT",
+        en: "From setsockopt(): TCP_CONGESTION or TCP_ULP names what this kernel does not have, or has not loaded.",
+        zh: "来自 setsockopt():TCP_CONGESTION 或 TCP_ULP 指定的名字本内核没有,或没有加载。",
+    },
+    ErrnoPage {
+        name: "ENODEV",
+        en: "From setsockopt(): SO_BINDTODEVICE, or a multicast option, names an interface that is not there.",
+        zh: "来自 setsockopt():SO_BINDTODEVICE 或多播选项指定的网卡不存在。",
+    },
+    ErrnoPage {
+        name: "EBUSY",
+        en: "From setsockopt(): the option is taken already, as with a second TCP_ULP.",
+        zh: "来自 setsockopt():该选项已被占用,例如第二次设置 TCP_ULP。",
+    },
+    ErrnoPage {
+        name: "ENOTCONN",
+        en: "\
+The socket is not connected, or not any more: from getpeername() and shutdown() after a RST, and from setsockopt() of \
+TCP_ULP before connect().",
+        zh: "套接字没有连接,或不再连接:来自 RST 之后的 getpeername() 和 shutdown(),以及 connect() 之前设置 TCP_ULP。",
+    },
+    ErrnoPage {
+        name: "ENOMEM",
+        en: "From setsockopt(): the kernel has no memory, or the socket's option memory (optmem_max) is used up.",
+        zh: "来自 setsockopt():内核没有内存,或套接字的选项内存(optmem_max)已用完。",
     },
 ];
 

@@ -188,17 +188,12 @@ fn writer(view: &View<'_>, at: Time) -> Verdict {
     facts.extend(kept.map(|kept| ("close_wait_ns", Fact::Count(nanoseconds(kept)))));
     facts.push(("eof_read", Fact::Flag(end.snapshot.past.eof_read_ns != 0)));
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.95,
-        errno: Some(Errno::EPIPE),
-        message: format!(
+errno: Some(Errno::EPIPE),
+facts,
+..Found::of(&PATTERN, 0.95, format!(
             "{first} closed first. {how_long}; the kernel answered RST. The next write fails with EPIPE and SIGPIPE.",
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count: 1,
-        also: vec![],
-    }))
+        ))
+}))
 }
 
 /// The end that had closed, told when the one that wrote is not on this host.
@@ -219,19 +214,13 @@ fn closer(view: &View<'_>, at: Time) -> Verdict {
     let mut facts = vec![("refused_bytes", Fact::Count(segment.payload.into()))];
     facts.extend(closed.map(|closed| ("closed_for_ns", Fact::Count(nanoseconds(at.since(closed))))));
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.95,
-        errno: None,
-        message: format!(
+facts,
+..Found::of(&PATTERN, 0.95, format!(
             "{remote} wrote {} to a connection that {} had closed{ago}; the kernel answered RST, and the writer gets EPIPE.",
             bytes(segment.payload),
             who(owner, "a process here"),
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count: 1,
-        also: vec![],
-    }))
+        ))
+}))
 }
 
 /// Whether the write left before the close could be known: within about two round trips.

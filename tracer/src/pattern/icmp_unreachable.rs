@@ -103,7 +103,9 @@ fn judge(view: &View<'_>) -> Verdict {
         return Verdict::No;
     };
     let elsewhere = matches!(errno, Errno::ETIMEDOUT | Errno::ECONNABORTED | Errno::ECONNRESET);
-    if end.reset_received.is_some() || elsewhere || end.snapshot.dead() {
+    // What never left this host was answered by nobody.
+    let own = end.snapshot.send_errno().is_some();
+    if end.reset_received.is_some() || elsewhere || own || end.snapshot.dead() {
         return Verdict::No;
     }
     let took = end.snapshot.age(at);
@@ -113,18 +115,17 @@ fn judge(view: &View<'_>) -> Verdict {
     let mut facts = vec![("retransmits", Fact::Count(end.snapshot.socket.retransmits.into()))];
     facts.extend(took.map(|took| ("after_ns", Fact::Count(nanoseconds(took)))));
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        // The host itself answers so when the next hop is silent.
-        confidence: if errno == Errno::EHOSTUNREACH { 0.8 } else { 0.9 },
-        errno: Some(errno),
-        message: format!(
+errno: Some(errno),
+facts,
+..Found::of(
+&PATTERN,
+// The host itself answers so when the next hop is silent.
+if errno == Errno::EHOSTUNREACH { 0.8 } else { 0.9 },
+format!(
             "{} could not connect to {}: an ICMP error came{after}{hint}, and connect() fails with {errno}.",
             who(owner(view), "A process"),
             end.tuple().remote_address(),
         ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count: 1,
-        also: vec![],
-    }))
+)
+}))
 }

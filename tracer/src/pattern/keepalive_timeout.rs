@@ -98,19 +98,14 @@ fn judge(view: &View<'_>) -> Verdict {
         facts.push(("user_timeout_ms", Fact::Count(at.socket.user_timeout.into())));
     }
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.99,
-        errno: Some(errno),
-        message: format!(
+errno: Some(errno),
+facts,
+..Found::of(&PATTERN, 0.99, format!(
             "{} answered none of {} keepalive probes of {}{silent}. The next call of {} fails with {errno}.",
             end.tuple().remote_address(),
             at.socket.probes,
             who(owner, "a process"),
             comm(owner, "the process"),
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count: 1,
-        also: vec![],
-    }))
+        ))
+}))
 }

@@ -66,6 +66,37 @@ RST is sent for that, whatever SO_LINGER says (close_with_unread_data).",
             expect: &["linger_zero_abort warning errno=none local=nginx[17] peer=none reason=TCP_STATE"],
         },
         Scenario {
+            name: "an address is translated on the way: the sequence numbers join the ends",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.99:80 out curl[42]
+                s = behind c 10.0.0.2:8080 in nginx[17]
+                0ms      c SYN_SENT>ESTABLISHED
+                0ms      s SYN_RECV>ESTABLISHED
+                100.01ms c reset-received
+                100.02ms c ESTABLISHED>CLOSE err=ECONNRESET
+                100.05ms s ESTABLISHED>CLOSE owned linger0 shutdown=3
+                100.06ms s reset-sent reason=TCP_STATE owned linger0 shutdown=3
+            ",
+            expect: &["linger_zero_abort warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_STATE"],
+        },
+        Scenario {
+            name: "another address and other sequence numbers: another connection",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.99:80 out curl[42]
+                s = behind c 10.0.0.2:8080 in nginx[17]
+                0ms      c SYN_SENT>ESTABLISHED
+                0ms      s SYN_RECV>ESTABLISHED
+                100.01ms c reset-received
+                100.02ms c ESTABLISHED>CLOSE err=ECONNRESET
+                100.05ms s ESTABLISHED>CLOSE owned linger0 shutdown=3 sent=1
+                100.06ms s reset-sent reason=TCP_STATE owned linger0 shutdown=3
+            ",
+            expect: &[
+                "connection_reset warning ECONNRESET local=curl[42] peer=none",
+                "linger_zero_abort warning errno=none local=nginx[17] peer=none",
+            ],
+        },
+        Scenario {
             name: "disconnected with AF_UNSPEC",
             trace: "
                 c = 10.0.0.2:40000 > 10.0.0.1:80 out redis[17]
@@ -127,24 +158,19 @@ fn judge(view: &View<'_>) -> Verdict {
     let told_loss = loss(&end.snapshot);
             let victim = owner(view);
             Verdict::Found(Box::new(Found {
-                severity: PATTERN.severity,
-                confidence,
-                errno: Some(errno),
-                message: format!(
+errno: Some(errno),
+facts: vec![
+                    ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
+                    ("unsent_bytes", Fact::Count(end.snapshot.unsent().into())),
+                ],
+..Found::of(&PATTERN, confidence, format!(
                     "{} aborted its connection to {} on purpose ({how}). The next call of {} fails with \
                      {errno}.{told_loss}",
                     who(peer_owner(view), "The other end"),
                     who(victim, "a process"),
                     comm(victim, "the process"),
-                ),
-                advice: PATTERN.text.en.advice.to_owned(),
-                facts: vec![
-                    ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
-                    ("unsent_bytes", Fact::Count(end.snapshot.unsent().into())),
-                ],
-                count: 1,
-                also: vec![],
-            }))
+                ))
+}))
         }
         Occasion::ResetSent { .. } => {
             let Some((how, confidence)) = cause::of(end, view.host).and_then(asked) else { return Verdict::No };
@@ -153,19 +179,14 @@ fn judge(view: &View<'_>) -> Verdict {
             }
             let late = cause::peer_had_closed(view);
             Verdict::Found(Box::new(Found {
-                severity: if late { Severity::Info } else { PATTERN.severity },
-                confidence,
-                errno: None,
-                message: format!(
+severity: if late { Severity::Info } else { PATTERN.severity },
+facts: vec![("unsent_bytes", Fact::Count(end.snapshot.unsent().into()))],
+..Found::of(&PATTERN, confidence, format!(
                     "{} aborted its connection to {} on purpose ({how}); the other end gets ECONNRESET.",
                     who(owner(view), "A process"),
                     end.tuple().remote_address(),
-                ),
-                advice: PATTERN.text.en.advice.to_owned(),
-                facts: vec![("unsent_bytes", Fact::Count(end.snapshot.unsent().into()))],
-                count: 1,
-                also: vec![],
-            }))
+                ))
+}))
         }
         _ => Verdict::No,
     }

@@ -127,17 +127,12 @@ fn judge(view: &View<'_>) -> Verdict {
         facts.push(("after_close_ns", Fact::Count(nanoseconds(at.since(*closed)))));
     }
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.98,
-        errno: None,
-        message: format!(
+facts,
+count,
+..Found::of(&PATTERN, 0.98, format!(
             "{} closed its listener on port {} while {clients} waiting in its queue; they get ECONNRESET.",
             who(listener.and_then(|listener| listener.owner), "A process"),
             end.tuple().local_port,
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count,
-        also: vec![],
-    }))
+        ))
+}))
 }

@@ -2,14 +2,18 @@
 
 mod cause;
 pub mod errnos;
+pub mod host;
 pub mod text;
 mod timeout;
+pub mod verdict;
 pub mod view;
 mod words;
 
 pub use errnos::{ERRNO_PAGES, ErrnoPage, errno_page};
+pub use host::Host;
 pub use text::{Lang, Text, Words};
-pub use view::{End, Found, Host, Listener, Loose, Occasion, Parked, Piped, SentReset, Verdict, View};
+pub use verdict::{Found, Group, Verdict};
+pub use view::{End, Listener, Loose, Occasion, Parked, Piped, SentReset, View};
 
 use crate::finding::Severity;
 use std::{fmt, time::Duration};
@@ -23,11 +27,14 @@ macro_rules! patterns {
         $with! {
             accept_queue_reset,
             accept_queue_fin,
+            accept_queue_overflow,
+            accept_fd_exhausted,
             fin_wait2_write_reset,
             close_with_unread_data,
             linger_zero_abort,
             listener_closed_with_queue,
             process_died,
+            premature_eof,
             broken_pipe,
             sigpipe_killed,
             socket_destroyed,
@@ -37,12 +44,16 @@ macro_rules! patterns {
             connect_timeout,
             connect_abandoned,
             icmp_unreachable,
+            local_unreachable,
+            soft_error,
             retransmission_timeout,
             user_timeout,
             keepalive_timeout,
             zero_window_stall,
+            half_open_suspect,
             close_wait_leak,
             peer_stuck_in_close_wait,
+            socket_option_error,
         }
     };
 }
@@ -94,6 +105,18 @@ pub enum Trigger {
     Abandoned,
     /// A process dies, of a signal or with a status other than 0, with a connection open.
     Died,
+    /// A receive call came upon the end of the stream where an answer was due.
+    EofRead,
+    /// A segment of a live connection is sent again, and an ICMP error has come.
+    SoftError,
+    /// A system call failed, or told of an error that nothing else has told.
+    Called,
+    /// A listener's queue is full or has dropped.
+    QueueFull,
+    /// A look has found the peer's window closed, and data waiting.
+    Stalled,
+    /// A look has found an open socket of which nothing has been heard for long.
+    Idle,
     /// A socket has stayed in a state for as long as a setting says.
     Stay(State, &'static Setting),
     /// An orphan in FIN_WAIT2, parked as a TIME_WAIT remainder, is about to expire, or has stayed as long as a

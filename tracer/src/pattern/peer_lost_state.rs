@@ -124,22 +124,17 @@ fn judge(view: &View<'_>) -> Verdict {
     let owner = owner(view);
     let told_loss = loss(&end.snapshot);
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence,
-        errno: Some(errno),
-        message: format!(
-            "{} has forgotten its connection to {}: {how}. The next call of {} fails with {errno}.{told_loss}",
-            end.tuple().remote_address(),
-            who(owner, "a process"),
-            comm(owner, "the process"),
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts: vec![
+errno: Some(errno),
+facts: vec![
             ("retransmits", Fact::Count(own.retransmits.into())),
             ("probes", Fact::Count(own.probes.into())),
             ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
         ],
-        count: 1,
-        also: vec![],
-    }))
+..Found::of(&PATTERN, confidence, format!(
+            "{} has forgotten its connection to {}: {how}. The next call of {} fails with {errno}.{told_loss}",
+            end.tuple().remote_address(),
+            who(owner, "a process"),
+            comm(owner, "the process"),
+        ))
+}))
 }

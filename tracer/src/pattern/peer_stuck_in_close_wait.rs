@@ -151,20 +151,14 @@ fn judge(view: &View<'_>) -> Verdict {
     let waited = at.since(orphan.at);
     let peer = who(peer_owner(view), &orphan.tuple.remote_address().to_string());
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.95,
-        errno: None,
-        message: format!(
-            "{} closed {} ago and that was acknowledged, but {peer} has not closed its end: it sits in CLOSE_WAIT there.",
-            who(owner(view), "A process here"),
-            spoken(waited),
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts: vec![
+facts: vec![
             ("fin_wait2_ns", Fact::Count(nanoseconds(waited))),
             ("fin_timeout_ns", Fact::Count(nanoseconds(orphan.stays))),
         ],
-        count: 1,
-        also: vec![],
-    }))
+..Found::of(&PATTERN, 0.95, format!(
+            "{} closed {} ago and that was acknowledged, but {peer} has not closed its end: it sits in CLOSE_WAIT there.",
+            who(owner(view), "A process here"),
+            spoken(waited),
+        ))
+}))
 }

@@ -178,18 +178,14 @@ fn found(
     let told_loss = view.end.filter(|_| errno.is_some()).map_or_else(String::new, |end| loss(&end.snapshot));
     let message = format!("{message}{told_loss}");
     Verdict::Found(Box::new(Found {
-        severity,
-        confidence: 0.97,
-        errno,
-        message,
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts: vec![
+severity,
+errno,
+facts: vec![
             ("death", Fact::Text(death.name())),
             ("unread_bytes", Fact::Count(view.end.map_or(0, |end| end.snapshot.unread()).into())),
         ],
-        count: 1,
-        also: vec![],
-    }))
+..Found::of(&PATTERN, 0.97, message)
+}))
 }
 
 fn how(death: Death) -> String {

@@ -120,10 +120,9 @@ fn judge(view: &View<'_>) -> Verdict {
     ];
     facts.extend(silence.map(|silence| ("silent_ns", Fact::Count(nanoseconds(silence)))));
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.97,
-        errno: Some(errno),
-        message: format!(
+errno: Some(errno),
+facts,
+..Found::of(&PATTERN, 0.97, format!(
             "{} acknowledged nothing of what {} had sent{silent}; the kernel gave up after {} retransmissions. {} \
              are lost, and the next call of {} fails with {errno}.{}",
             end.tuple().remote_address(),
@@ -132,10 +131,6 @@ fn judge(view: &View<'_>) -> Verdict {
             bytes(at.undelivered()),
             comm(owner, "the process"),
             timeout::icmp_before(errno),
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count: 1,
-        also: vec![],
-    }))
+        ))
+}))
 }

@@ -106,19 +106,14 @@ fn judge(view: &View<'_>) -> Verdict {
         facts.push(("destroyed_by", Fact::Text(by.clone())));
     }
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.99,
-        errno: Some(Errno::ECONNABORTED),
-        message: format!(
+errno: Some(Errno::ECONNABORTED),
+facts,
+..Found::of(&PATTERN, 0.99, format!(
             "{by} destroyed the connection of {} to {}. The next call of {} fails with ECONNABORTED, the other end \
              gets a RST.",
             who(owner, "a process"),
             end.tuple().remote_address(),
             comm(owner, "the process"),
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count: 1,
-        also: vec![],
-    }))
+        ))
+}))
 }

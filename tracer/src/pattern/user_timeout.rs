@@ -84,10 +84,9 @@ fn judge(view: &View<'_>) -> Verdict {
     ];
     facts.extend(at.silence(view.host.hz).map(|silence| ("silent_ns", Fact::Count(nanoseconds(silence)))));
     Verdict::Found(Box::new(Found {
-        severity: PATTERN.severity,
-        confidence: 0.95,
-        errno: Some(errno),
-        message: format!(
+errno: Some(errno),
+facts,
+..Found::of(&PATTERN, 0.95, format!(
             "{} acknowledged nothing of what {} had sent within its TCP_USER_TIMEOUT of {} ms. {} are lost, and the \
              next call of {} fails with {errno}.{}",
             end.tuple().remote_address(),
@@ -96,10 +95,6 @@ fn judge(view: &View<'_>) -> Verdict {
             bytes(at.undelivered()),
             comm(owner, "the process"),
             timeout::icmp_before(errno),
-        ),
-        advice: PATTERN.text.en.advice.to_owned(),
-        facts,
-        count: 1,
-        also: vec![],
-    }))
+        ))
+}))
 }

@@ -1,14 +1,13 @@
 //! What a rule is shown, and what it may answer.
 
-use super::{Setting, Value};
+use super::Host;
 use crate::{
     death::Death,
     errno::Errno,
-    event::{Cookie, Delivery, Owner, Presence, Snapshot, Task},
-    finding::{Fact, FindingId, Severity},
+    event::{Called, Cookie, Delivery, Owner, Presence, QueueLook, Snapshot, Task},
+    finding::FindingId,
     time::Time,
 };
-use hashbrown::HashMap;
 use std::time::Duration;
 use tracer_common::{
     State,
@@ -17,6 +16,9 @@ use tracer_common::{
 
 /// The bit of SYN in a TCP header's flags, RFC 9293.
 const SYN: u8 = 0x02;
+
+/// Calls of one end whose errors are kept: what comes after says the same again.
+const MOST_OBSERVED: usize = 4;
 
 /// One incident as a rule sees it. Pure: two equal views give equal verdicts.
 pub struct View<'a> {
@@ -78,6 +80,36 @@ pub enum Occasion {
         /// When.
         at: Time,
     },
+    /// A receive call came upon the end of the stream where an answer was due.
+    EofRead {
+        /// When.
+        at: Time,
+    },
+    /// A segment of a live connection is sent again, and an ICMP error has come.
+    SoftError {
+        /// When.
+        at: Time,
+    },
+    /// A system call failed, or told of an error that nothing else has told.
+    Called {
+        /// When.
+        at: Time,
+    },
+    /// A listener's queue was looked at, and is full or has dropped.
+    QueueFull {
+        /// When.
+        at: Time,
+    },
+    /// The end was looked at: the peer's window is closed, and data waits.
+    Stalled {
+        /// When.
+        at: Time,
+    },
+    /// The end was looked at: nothing has come for long, and nothing would tell if the peer were gone.
+    Idle {
+        /// When.
+        at: Time,
+    },
     /// The end has stayed in a state.
     Stayed {
         /// When the rule became due.
@@ -99,6 +131,12 @@ impl Occasion {
             | Self::CallFailed { at }
             | Self::Abandoned { at }
             | Self::Died { at }
+            | Self::EofRead { at }
+            | Self::SoftError { at }
+            | Self::Called { at }
+            | Self::QueueFull { at }
+            | Self::Stalled { at }
+            | Self::Idle { at }
             | Self::Stayed { at }
             | Self::Parked { at } => *at,
         }
@@ -112,20 +150,30 @@ pub struct End {
     pub snapshot: Snapshot,
     /// When it entered its state; none when that was not seen.
     pub since: Option<Time>,
+    /// Until when it is remembered although it is open and in order.
+    pub keep_until: Option<Time>,
     /// When a RST was received.
     pub reset_received: Option<(Time, Snapshot)>,
     /// The RST it sent.
     pub reset_sent: Option<SentReset>,
     /// Its death.
     pub failed: Option<(Time, State, Errno)>,
-    /// The error a call of the program got, when it came to light.
-    pub observed: Option<(Time, &'static str, Errno)>,
+    /// The errors that calls of the program got, the first ones.
+    pub observed: Vec<(Time, &'static str, Errno)>,
     /// Whether its death was never told: a call that failed of it came to light.
     pub unseen: bool,
     /// Its process' last send that gave EPIPE.
     pub piped: Option<Piped>,
     /// When the same process was connected to the same port after this end was refused.
     pub retried: Option<Time>,
+    /// The call that failed, and how many of its kind did in the last second.
+    pub called: Option<(Called, usize)>,
+    /// The queue of a listener, and since when it has been full.
+    pub queue: Option<(QueueLook, Option<Time>)>,
+    /// Since when the peer's window is closed, and what is to be sent next.
+    pub stalled: Option<(Time, u32)>,
+    /// What was to be sent next when that was told.
+    pub stall_told: Option<u32>,
     /// The owner, as a look has found it.
     pub holder: Option<Owner>,
     /// What was told of it.
@@ -138,13 +186,18 @@ impl End {
         Self {
             snapshot,
             since: None,
+            keep_until: None,
             reset_received: None,
             reset_sent: None,
             failed: None,
-            observed: None,
+            observed: Vec::new(),
             unseen: false,
             piped: None,
             retried: None,
+            called: None,
+            queue: None,
+            stalled: None,
+            stall_told: None,
             holder: None,
             told: Vec::new(),
         }
@@ -153,6 +206,18 @@ impl End {
     /// The connection.
     pub fn tuple(&self) -> Tuple {
         self.snapshot.tuple()
+    }
+
+    /// Notes what a call of its program got.
+    pub fn observe(&mut self, at: Time, call: &'static str, errno: Errno) {
+        if self.observed.len() < MOST_OBSERVED {
+            self.observed.push((at, call, errno));
+        }
+    }
+
+    /// When a call of its program got this error.
+    pub fn observed(&self, errno: Errno) -> Option<Time> {
+        self.observed.iter().find(|(.., seen)| *seen == errno).map(|(at, ..)| *at)
     }
 
     /// How its process died, when it did so with this end open, and not in good order.
@@ -249,76 +314,8 @@ pub struct Listener {
     pub owner: Option<Owner>,
     /// Its queue's limit when last seen.
     pub limit: u32,
+    /// Since when its queue is full, by the looks at it; whether that was told.
+    pub full: Option<(Time, bool)>,
     /// When it stopped listening, and the connections that waited then, in the order in which they were reset.
     pub closed: Option<(Time, Vec<Cookie>)>,
-}
-
-/// What the rules know of the host.
-#[derive(Clone, Debug, Default)]
-pub struct Host {
-    /// Settings that differ from their default, by key.
-    pub settings: HashMap<&'static str, Value>,
-    /// The running kernel's names of `enum sk_rst_reason`, without their prefix.
-    pub reset_reasons: HashMap<i32, String>,
-    /// Ticks a second of the kernel's timers; 0 when unknown.
-    pub hz: u32,
-}
-
-impl Host {
-    /// The value of a setting.
-    pub fn value(&self, setting: &Setting) -> Value {
-        self.settings.get(setting.key).copied().unwrap_or(setting.default)
-    }
-
-    /// The value of a setting that is a time.
-    ///
-    /// # Panics
-    /// When the setting is none, which is a mistake in the catalogue.
-    pub fn time(&self, setting: &Setting) -> Duration {
-        match self.value(setting) {
-            Value::Time(time) => time,
-            other => panic!("{} is {other}, not a time", setting.key),
-        }
-    }
-
-    /// The name of a reset's reason.
-    pub fn reason(&self, number: Option<i32>) -> Option<&str> {
-        number.and_then(|number| self.reset_reasons.get(&number)).map(String::as_str)
-    }
-}
-
-/// What a rule answers.
-#[derive(Clone, Debug)]
-pub enum Verdict {
-    /// It does not hold.
-    No,
-    /// It cannot be told yet: ask again when something happens to either end, or at the end of the hold.
-    Wait,
-    /// It cannot be told before then.
-    WaitUntil(Time),
-    /// It holds unless a look says otherwise: ask again when it has.
-    Look,
-    /// It holds.
-    Found(Box<Found>),
-}
-
-/// What a rule found.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// How bad it is.
-    pub severity: Severity,
-    /// How sure it is, 0 to 1.
-    pub confidence: f64,
-    /// What the program gets; none when it gets none.
-    pub errno: Option<Errno>,
-    /// One or two sentences.
-    pub message: String,
-    /// What to do.
-    pub advice: String,
-    /// What bears on it.
-    pub facts: Vec<(&'static str, Fact)>,
-    /// How many connections it stands for.
-    pub count: u64,
-    /// Further ids that hold for this incident.
-    pub also: Vec<&'static str>,
 }

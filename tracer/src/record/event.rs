@@ -6,7 +6,11 @@ use super::{
     fit::{LONGEST_LINE, Shrink},
     states,
 };
-use crate::event::{Event, Origin, Snapshot, What};
+use crate::{
+    errno::Errno,
+    event::{Call, Called, Event, Origin, Snapshot, What},
+    sockopt,
+};
 use hashbrown::HashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -18,8 +22,11 @@ pub struct EventRecord {
     /// What every record has.
     #[serde(flatten)]
     pub common: Common,
-    /// `state`, `reset_sent`, `reset_received`, `error`, `send_failed` or `receive_failed`.
-    #[schemars(extend("enum" = ["state", "reset_sent", "reset_received", "error", "send_failed", "receive_failed"]))]
+    /// What happened; `connect`, `accept`, `shutdown` and `sockopt` are calls that failed.
+    #[schemars(extend("enum" = [
+        "state", "reset_sent", "reset_received", "error", "send_failed", "receive_failed", "retransmit", "connect",
+        "accept", "shutdown", "sockopt", "signal", "exit",
+    ]))]
     pub event: &'static str,
     /// The state before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,6 +42,12 @@ pub struct EventRecord {
     /// The pending error, or what the call returned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno: Option<String>,
+    /// The socket option of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub option: Option<String>,
+    /// The signal that was sent, or how the process died: `SIGPIPE`, `exit 3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
     /// The connection; absent when the event has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<EventConnection>,
@@ -71,6 +84,8 @@ impl EventRecord {
             new_state: None,
             reason: None,
             errno: None,
+            option: None,
+            signal: None,
             connection: None,
             process: None,
         };
@@ -92,7 +107,7 @@ impl EventRecord {
                 let send = matches!(event.what, What::SendFailed { .. });
                 record.event = if send { "send_failed" } else { "receive_failed" };
                 record.end(end);
-                record.errno = errno.map(crate::errno::Errno::name);
+                record.errno = errno.map(Errno::name);
             }
             What::ResetSent { origin, segment, reason } => {
                 record.event = "reset_sent";
@@ -108,15 +123,50 @@ impl EventRecord {
                     (Origin::Nothing, None) => {}
                 }
             }
+            What::Retransmit { end, refused } => {
+                record.event = "retransmit";
+                record.end(end);
+                record.errno = refused.map(Errno::name);
+            }
+            What::Called(called) => record.called(event, called),
+            What::BrokenPipe { .. } => {
+                record.event = "signal";
+                record.signal = Some("SIGPIPE".to_owned());
+                record.process = Some(Actor::new(event.task.pid, event.task.comm));
+            }
+            What::Exit { death } => {
+                record.event = "exit";
+                record.signal = Some(death.name());
+                record.process = Some(Actor::new(event.task.pid, event.task.comm));
+            }
             _ => return None,
         }
         Some(record)
     }
 
+    fn called(&mut self, event: &Event, called: &Called) {
+        self.event = match called.call {
+            Call::Connect => "connect",
+            Call::Accept => "accept",
+            Call::Shutdown => "shutdown",
+            Call::SetOption { level, option } | Call::GetOption { level, option } => {
+                self.option = Some(sockopt::name(level, option));
+                "sockopt"
+            }
+            Call::TakeError => {
+                self.option = Some("SOL_SOCKET/SO_ERROR".to_owned());
+                "sockopt"
+            }
+        };
+        self.connection = called.end.map(|end| connection(&end.tuple(), Some(end.socket.cookie)));
+        self.process = Some(Actor::new(event.task.pid, event.task.comm));
+        self.errno = Some(called.errno.name());
+    }
+
     fn end(&mut self, end: &Snapshot) {
         self.connection = Some(connection(&end.socket.tuple, Some(end.cookie.0)));
         self.process = end.owner().map(|owner| Actor::new(owner.pid, owner.comm));
-        self.errno = end.errno().map(crate::errno::Errno::name);
+        self.errno = end.errno().map(Errno::name);
     }
 }
 
@@ -135,6 +185,9 @@ impl Shrink for EventRecord {
 
     fn strings(&mut self) -> Vec<&mut String> {
         let comm = self.process.as_mut().map(|process| &mut process.comm);
-        [Some(&mut self.common.host), self.reason.as_mut(), comm].into_iter().flatten().collect()
+        [Some(&mut self.common.host), self.reason.as_mut(), self.option.as_mut(), comm]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }

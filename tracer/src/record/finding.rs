@@ -50,6 +50,9 @@ pub struct FindingRecord {
     pub message: String,
     /// What to do.
     pub advice: String,
+    /// A command that confirms it for this very connection; absent when what it needs is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<String>,
     /// What the program got or will get; absent when it gets none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno: Option<String>,
@@ -59,8 +62,9 @@ pub struct FindingRecord {
     /// The signal the program got with it: `SIGPIPE`; absent when it got none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<&'static str>,
-    /// The connection, seen from the end the finding is about.
-    pub connection: ConnectionRecord,
+    /// The connection, seen from the end the finding is about; absent when it is about none of TCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionRecord>,
     /// The process that owns that end; absent when unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessRecord>,
@@ -197,10 +201,11 @@ impl FindingRecord {
             title: finding.title,
             message: printable(finding.message.as_bytes()),
             advice: finding.advice.clone(),
+            confirm: finding.confirm.clone(),
             errno: finding.errno.map(|(errno, _)| errno.name()),
             errno_source: finding.errno.map(|(_, source)| source),
             signal: finding.signal,
-            connection: connection(&finding.local),
+            connection: finding.local.connected().then(|| connection(&finding.local)),
             process: process(&finding.local, processes),
             peer: finding
                 .peer
@@ -258,6 +263,7 @@ impl Shrink for FindingRecord {
             strings.push(&mut process.comm);
             strings.extend(more.into_iter().flatten());
         }
+        strings.extend(self.confirm.as_mut());
         strings.extend(self.reset.as_mut().and_then(|reset| reset.reason.as_mut()));
         strings.extend(self.timeline.iter_mut().filter_map(|step| step.reason.as_mut()));
         strings.extend(self.facts.values_mut().filter_map(|fact| match fact {

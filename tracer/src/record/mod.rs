@@ -142,6 +142,7 @@ mod tests {
             "title": "RST answered a write to a socket in FIN_WAIT2",
             "message": "curl[4242] wrote 9 bytes 3.2 s after nginx[817] had closed; the kernel answered RST",
             "advice": "Treat end of file as the end of the connection.",
+            "confirm": "ss -tnp state close-wait dport = :8080",
             "errno": "EPIPE", "errno_source": "derived", "signal": "SIGPIPE", "connection": connection, "process": process,
             "peer": {
                 "connection": {

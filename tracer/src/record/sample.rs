@@ -74,6 +74,7 @@ pub(crate) fn finding() -> finding::Finding {
         title: "RST answered a write to a socket in FIN_WAIT2",
         message: "curl[4242] wrote 9 bytes 3.2 s after nginx[817] had closed; the kernel answered RST".into(),
         advice: "Treat end of file as the end of the connection.".into(),
+        confirm: Some("ss -tnp state close-wait dport = :8080".into()),
         errno: Some((Errno::EPIPE, ErrnoSource::Derived)),
         signal: Some("SIGPIPE"),
         local: party(tuple, 4_711, State::CloseWait, Direction::Outgoing, curl),

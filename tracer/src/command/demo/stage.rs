@@ -61,6 +61,11 @@ impl Stage {
         self.worlds.iter().flat_map(|world| world.inodes()).collect()
     }
 
+    /// Whether every situation is one of this pattern.
+    pub(super) fn only(&self, pattern: &str) -> bool {
+        self.scenes.iter().all(|scene| scene.case.pattern == Some(pattern))
+    }
+
     /// How many situations there will be.
     pub(super) fn len(&self) -> usize {
         self.scenes.len()

@@ -25,13 +25,15 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// Starts a watcher of these namespaces, and returns when every probe is attached.
-    pub(super) fn start(namespaces: &[u32], leak_after: Duration, exclude: &[&str]) -> Result<Self> {
+    pub(super) fn start(namespaces: &[u32], thresholds: &[String], exclude: &[&str]) -> Result<Self> {
         let mut command = Command::new("/proc/self/exe");
         command.args(["watch", "--json", "--min-severity", "info"]);
         for inode in namespaces {
             command.arg("--netns").arg(inode.to_string());
         }
-        command.arg("--set").arg(format!("close_wait_leak.after={}s", leak_after.as_secs()));
+        for threshold in thresholds {
+            command.arg("--set").arg(threshold);
+        }
         // A hundred processes at once may make each other wait.
         command.args(["--set", "join.hold=500ms"]);
         for id in exclude {

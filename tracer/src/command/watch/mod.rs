@@ -4,24 +4,25 @@ mod child;
 mod ready;
 mod teller;
 
-use super::doctor::{kernel_release, probe_records};
+use super::doctor::{kernel_release, lost_without, probe_records};
 use crate::{
     cli::{
         exit::Exit,
         value,
         watch::{Format, WatchArgs},
     },
-    engine::{Capacity, Engine},
+    engine::{Capacity, Engine, Polling},
     filter::Filter,
     kernel::{
         clock::TickRate,
+        hooks::Hook,
         look::Looks,
         namespace::Namespace,
         probes::Probes,
         refusal::{Refusal, prepare},
     },
     live::Live,
-    pattern::{Host, POLL_PERIOD, Pattern},
+    pattern::{self, CATALOGUE, Host, POLL_PERIOD, Pattern},
     recording::{Preface, Writer},
 };
 use anyhow::{Context, Result, bail};
@@ -61,15 +62,21 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     let (types, vocabulary) = prepare()?;
     let filter = Filter::new(arguments, namespaces);
     let statistics = arguments.probe_stats.then(Probes::enable_statistics).transpose()?;
-    let settings = filter.for_kernel(arguments.events);
-    let probes = Probes::attach(&settings, &vocabulary, &types, arguments.ring_size, arguments.verbose >= 3)?;
-    complain(arguments, &probes)?;
     let hz = TickRate::of_jiffies().context("asking how long a tick of the kernel is")?.hz();
     let host = Host {
         settings: arguments.set.iter().map(|threshold| (threshold.key, threshold.value)).collect(),
-        reset_reasons: vocabulary.reset_reasons,
+        reset_reasons: vocabulary.reset_reasons.clone(),
         hz,
     };
+    // What nobody is shown need not be looked for.
+    let shown = |pattern: &Pattern| active(arguments, pattern) && pattern.severity >= arguments.min_severity;
+    let polling = Polling::of(&host, shown);
+    let mut settings = filter.for_kernel(arguments.events);
+    settings.idle_jiffies = polling.idle.map_or(0, |idle| jiffies(idle, hz));
+    let leave_out = |hook: &Hook| left_out(arguments, hook);
+    let (ring, log) = (arguments.ring_size, arguments.verbose >= 3);
+    let probes = Probes::attach(&settings, &vocabulary, &types, ring, log, leave_out)?;
+    complain(arguments, &probes)?;
     let recorder = arguments.raw_records.as_deref().map(|path| {
         let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
         Writer::begin(BufWriter::new(file), &Preface::new(&host, kernel_release()))
@@ -81,7 +88,7 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the loop")?;
     let exit = runtime.block_on(async {
-        let live = Live::new(probes, engine, Looks::new(period)?, recorder, arguments.events, hz)?;
+        let live = Live::new(probes, engine, Looks::new(period)?, polling, recorder, arguments.events, hz)?;
         let mut run = Run { arguments, live, teller: Teller::new(arguments, filter, reasons)?, child: None };
         run.watch(ready).await
     });
@@ -120,10 +127,40 @@ fn active(arguments: &WatchArgs, pattern: &Pattern) -> bool {
     asked && !arguments.exclude.contains(&pattern.id)
 }
 
+/// A time in ticks of the kernel's timers.
+fn jiffies(time: Duration, hz: u32) -> u32 {
+    u32::try_from(time.as_millis() * u128::from(hz) / 1_000).unwrap_or(u32::MAX)
+}
+
+/// Why a hook that slows every system call is left out; none when it is needed.
+fn left_out(arguments: &WatchArgs, hook: &Hook) -> Option<&'static str> {
+    let needed = || {
+        CATALOGUE.iter().any(|pattern| active(arguments, pattern) && pattern.needs.contains(&hook.program))
+    };
+    if !hook.taxes_calls {
+        None
+    } else if arguments.no_syscalls {
+        Some("left out by --no-syscalls")
+    } else if needed() {
+        None
+    } else {
+        Some("no pattern that is on needs it")
+    }
+}
+
 /// Says what could not be attached; without the first hook there is nothing to tell.
 fn complain(arguments: &WatchArgs, probes: &Probes) -> Result<()> {
     for (index, status) in probes.statuses.iter().enumerate() {
         let Err(refusal) = &status.outcome else { continue };
+        if refusal.unwanted {
+            let lost: Vec<&str> = lost_without(status.hook.program)
+                .filter(|id| active(arguments, pattern::by_id(id).expect("an id of the catalogue")))
+                .collect();
+            if !lost.is_empty() && !arguments.quiet {
+                eprintln!("tcptrace: --no-syscalls: not told, or not in full: {}", lost.join(", "));
+            }
+            continue;
+        }
         let (name, without) = (status.hook.program, status.hook.without);
         if arguments.verbose >= 2 {
             eprintln!("{}", refusal.verifier.as_deref().unwrap_or_default());

@@ -1,6 +1,6 @@
 //! What an actor can be asked to do: one system call a request, and how requests and answers travel.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,26 @@ pub enum SocketOption {
     Nonblocking(bool),
     /// `TCP_REPAIR`, which needs `CAP_NET_ADMIN`: while it is on, `close` forgets the connection without a word.
     Repair(bool),
+    /// `SO_RCVTIMEO`; from 1,000,000 microseconds on it is refused.
+    ReceiveTimeout {
+        /// Whole seconds.
+        seconds: i64,
+        /// The rest.
+        microseconds: i64,
+    },
+    /// `TCP_CONGESTION` with an algorithm that no kernel has.
+    MissingCongestion,
+    /// `IP_ADD_MEMBERSHIP`: joins a multicast group on the interface that has this address.
+    Membership {
+        /// The group.
+        group: Ipv4Addr,
+        /// The interface's own address.
+        interface: Ipv4Addr,
+    },
+    /// `SO_TYPE`, which can only be read.
+    SocketType(i32),
+    /// An option of TCP that there is not.
+    Unknown,
 }
 
 /// One call of an actor on one of its sockets.
@@ -77,6 +97,8 @@ pub enum SocketOption {
 pub enum Call {
     /// `socket(domain, SOCK_STREAM)`: the descriptor.
     Socket(Domain),
+    /// `socket(domain, SOCK_DGRAM)`: the descriptor.
+    Datagram(Domain),
     /// `bind`.
     Bind(Fd, SocketAddr),
     /// `listen` with this backlog.
@@ -98,6 +120,20 @@ pub enum Call {
         /// `MSG_NOSIGNAL`.
         no_signal: bool,
     },
+    /// `sendfile` of `bytes` bytes of a file in memory: how many were taken.
+    SendFile {
+        /// The socket.
+        fd: Fd,
+        /// How many bytes to send.
+        bytes: usize,
+    },
+    /// `splice` of `bytes` bytes, at most 64 KiB, from a pipe: how many were taken.
+    Splice {
+        /// The socket.
+        fd: Fd,
+        /// How many bytes to send.
+        bytes: usize,
+    },
     /// `recv` of at most `bytes` bytes: how many came.
     Recv {
         /// The socket.
@@ -115,6 +151,12 @@ pub enum Call {
     Close(Fd),
     /// `setsockopt` (for `O_NONBLOCK`: `fcntl`).
     Set(Fd, SocketOption),
+    /// `setsockopt(TCP_NODELAY)` on a duplicate of the descriptor that has been closed just before.
+    SetOnClosed(Fd),
+    /// `setsockopt(TCP_NODELAY)` on an open file.
+    SetOnFile,
+    /// `getsockopt` of a level that there is not: what the kernel answers.
+    GetUnknownLevel(Fd),
     /// `getsockopt(SO_ERROR)`: the errno, which the kernel then forgets, or null.
     TakeError(Fd),
     /// Waits for `EPOLL*` events: those that hold, none when the time is over.
@@ -141,7 +183,7 @@ impl Call {
     #[must_use]
     pub fn fd(&self) -> Option<Fd> {
         match *self {
-            Self::Socket(_) => None,
+            Self::Socket(_) | Self::Datagram(_) | Self::SetOnFile => None,
             Self::Bind(fd, _)
             | Self::Listen(fd, _)
             | Self::Accept(fd)
@@ -149,10 +191,14 @@ impl Call {
             | Self::LocalAddress(fd)
             | Self::PeerAddress(fd)
             | Self::Send { fd, .. }
+            | Self::SendFile { fd, .. }
+            | Self::Splice { fd, .. }
             | Self::Recv { fd, .. }
             | Self::Shutdown(fd, _)
             | Self::Close(fd)
             | Self::Set(fd, _)
+            | Self::SetOnClosed(fd)
+            | Self::GetUnknownLevel(fd)
             | Self::TakeError(fd)
             | Self::Poll { fd, .. }
             | Self::Duplicate(fd) => Some(fd),
@@ -173,6 +219,8 @@ pub(super) enum Request {
     Join(i32),
     /// Let SIGPIPE end the process, as it does for programs that do not ask otherwise.
     DefaultSigpipe,
+    /// Let this be the soft limit of descriptors; answer with the one before.
+    DescriptorLimit(u64),
     /// `exit` with this code; no answer.
     Exit(i32),
     /// `abort`; no answer.

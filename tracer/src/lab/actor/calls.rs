@@ -90,13 +90,12 @@ impl Actor {
         self.call(Call::Send { fd, bytes, no_signal: true })
     }
 
-    /// `send` without `MSG_NOSIGNAL`, whose SIGPIPE ends the process before it can answer; see
-    /// [`Actor::default_sigpipe`].
+    /// Makes a call whose SIGPIPE ends the process before it can answer; see [`Actor::default_sigpipe`].
     ///
     /// # Errors
     /// When the process cannot be asked any more.
-    pub fn send_and_die(&mut self, fd: Fd, bytes: usize) -> Result<()> {
-        self.tell(&Request::Call(Call::Send { fd, bytes, no_signal: false }))
+    pub fn call_and_die(&mut self, call: Call) -> Result<()> {
+        self.tell(&Request::Call(call))
     }
 
     /// `recv`: how many bytes came, 0 at the end of the stream.

@@ -2,6 +2,7 @@
 
 mod call;
 mod calls;
+mod option;
 mod process;
 mod table;
 
@@ -143,6 +144,15 @@ impl Actor {
     /// When the scenario is broken.
     pub fn default_sigpipe(&mut self) -> Result<(), CallError> {
         self.ask(&Request::DefaultSigpipe, None)
+    }
+
+    /// Lets the process open no descriptor with this number or a higher one (`RLIMIT_NOFILE`, the soft limit);
+    /// the limit before.
+    ///
+    /// # Errors
+    /// When the limit is above the hard one, or the scenario is broken.
+    pub fn limit_descriptors(&mut self, limit: u64) -> Result<u64, CallError> {
+        self.ask(&Request::DescriptorLimit(limit), None)
     }
 
     /// Lets the process end with this exit code.

@@ -10,7 +10,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
+use nix::errno::Errno;
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::gettid;
 use serde_json::{Value, json};
 
@@ -84,6 +86,7 @@ fn serve(requests: &Receiver<Request>, answers: &mut UnixStream) -> Result<()> {
                 sigpipe::reset();
                 Answer::Done(Value::Null)
             }
+            Request::DescriptorLimit(limit) => limit_descriptors(limit),
             Request::Exit(code) => exit(code),
             Request::Abort => {
                 // The end is meant; it must not fill the host's core dumps.
@@ -95,6 +98,16 @@ fn serve(requests: &Receiver<Request>, answers: &mut UnixStream) -> Result<()> {
         write(answers, &answer)?;
     }
     Ok(())
+}
+
+/// Changes the soft limit of descriptors alone, so that the old one can be had again.
+fn limit_descriptors(limit: u64) -> Answer {
+    let change = || {
+        let (before, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, limit, hard)?;
+        Ok::<_, Errno>(before)
+    };
+    change().map_or_else(|errno| Answer::Failed(errno as i32), |before| Answer::Done(json!(before)))
 }
 
 /// Makes the call on a new thread; its id is known once the call is the next thing it does.

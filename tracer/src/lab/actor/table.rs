@@ -1,6 +1,8 @@
 //! The sockets of an actor's process, and the system calls made on them.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -8,23 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{SpliceFFlags, splice};
 use nix::libc;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{SetSockOpt, setsockopt, sockopt};
-use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::sendfile::sendfile;
 use serde_json::{Value, json};
 use socket2::{Domain as SocketDomain, SockAddr, Socket, Type};
 
-use super::call::{Answer, Call, Direction, Domain, Fd, SocketOption};
-
-sockopt_impl!(
-    /// `TCP_LINGER2`, which nix does not name; what is unsafe in this is nix's.
-    Linger2,
-    Both,
-    libc::IPPROTO_TCP,
-    libc::TCP_LINGER2,
-    libc::c_int
-);
+use super::call::{Answer, Call, Direction, Domain, Fd};
+use super::option;
 
 /// The sockets of the actor; those that a call in progress uses are shared with its thread.
 #[derive(Clone, Default)]
@@ -79,10 +74,8 @@ impl Table {
     fn make(&self, call: Call) -> Result<Value, Failure> {
         let nothing = Value::Null;
         Ok(match call {
-            Call::Socket(domain) => {
-                let domain = if domain == Domain::V4 { SocketDomain::IPV4 } else { SocketDomain::IPV6 };
-                json!(self.add(Socket::new(domain, Type::STREAM, None)?))
-            }
+            Call::Socket(domain) => json!(self.add(socket(domain, Type::STREAM)?)),
+            Call::Datagram(domain) => json!(self.add(socket(domain, Type::DGRAM)?)),
             Call::Bind(fd, address) => {
                 self.get(fd)?.bind(&address.into())?;
                 nothing
@@ -105,6 +98,8 @@ impl Table {
                 let flags = if no_signal { libc::MSG_NOSIGNAL } else { 0 };
                 json!(self.get(fd)?.send_with_flags(&vec![b'x'; bytes], flags)?)
             }
+            Call::SendFile { fd, bytes } => json!(send_file(&*self.get(fd)?, bytes)?),
+            Call::Splice { fd, bytes } => json!(splice_from_pipe(&*self.get(fd)?, bytes)?),
             Call::Recv { fd, bytes, peek, dont_wait } => {
                 let flags =
                     if peek { libc::MSG_PEEK } else { 0 } | if dont_wait { libc::MSG_DONTWAIT } else { 0 };
@@ -123,9 +118,18 @@ impl Table {
                 nothing
             }
             Call::Set(fd, option) => {
-                set(&*self.get(fd)?, option)?;
+                option::set(&*self.get(fd)?, option)?;
                 nothing
             }
+            Call::SetOnClosed(fd) => {
+                option::set_on_closed(self.get(fd)?.try_clone()?)?;
+                nothing
+            }
+            Call::SetOnFile => {
+                option::set_on_file()?;
+                nothing
+            }
+            Call::GetUnknownLevel(fd) => json!(option::get_unknown_level(&*self.get(fd)?)?),
             Call::TakeError(fd) => json!(self.get(fd)?.take_error()?.and_then(|error| error.raw_os_error())),
             Call::Poll { fd, events, limit } => json!(wait_for(&*self.get(fd)?, events, limit)?),
             Call::Duplicate(fd) => json!(self.add(self.get(fd)?.try_clone()?)),
@@ -149,34 +153,25 @@ impl Table {
     }
 }
 
-fn inet(address: &SockAddr) -> Value {
-    json!(address.as_socket())
+fn socket(domain: Domain, kind: Type) -> std::io::Result<Socket> {
+    let domain = if domain == Domain::V4 { SocketDomain::IPV4 } else { SocketDomain::IPV6 };
+    Socket::new(domain, kind, None)
 }
 
-fn set(socket: &Socket, option: SocketOption) -> Result<(), Failure> {
-    fn one<O: SetSockOpt>(socket: &Socket, option: O, value: &O::Val) -> Result<(), Failure> {
-        Ok(setsockopt(socket, option, value)?)
-    }
-    match option {
-        SocketOption::Linger(seconds) => {
-            let value =
-                libc::linger { l_onoff: seconds.is_some().into(), l_linger: seconds.unwrap_or(0).into() };
-            one(socket, sockopt::Linger, &value)
-        }
-        SocketOption::Linger2(seconds) => one(socket, Linger2, &seconds),
-        SocketOption::ReceiveBuffer(bytes) => one(socket, sockopt::RcvBuf, &bytes),
-        SocketOption::SendBuffer(bytes) => one(socket, sockopt::SndBuf, &bytes),
-        SocketOption::ReuseAddress(on) => one(socket, sockopt::ReuseAddr, &on),
-        SocketOption::Keepalive(on) => one(socket, sockopt::KeepAlive, &on),
-        SocketOption::KeepaliveIdle(seconds) => one(socket, sockopt::TcpKeepIdle, &seconds),
-        SocketOption::KeepaliveInterval(seconds) => one(socket, sockopt::TcpKeepInterval, &seconds),
-        SocketOption::KeepaliveProbes(count) => one(socket, sockopt::TcpKeepCount, &count),
-        SocketOption::UserTimeout(milliseconds) => one(socket, sockopt::TcpUserTimeout, &milliseconds),
-        SocketOption::NoDelay(on) => one(socket, sockopt::TcpNoDelay, &on),
-        SocketOption::OnlyV6(on) => one(socket, sockopt::Ipv6V6Only, &on),
-        SocketOption::Nonblocking(on) => Ok(socket.set_nonblocking(on)?),
-        SocketOption::Repair(on) => one(socket, sockopt::TcpRepair, &on.into()),
-    }
+fn send_file(socket: &Socket, bytes: usize) -> std::io::Result<usize> {
+    let file = File::from(memfd_create(c"reply", MFdFlags::MFD_CLOEXEC)?);
+    (&file).write_all(&vec![b'x'; bytes])?;
+    Ok(sendfile(socket, &file, Some(&mut 0), bytes)?)
+}
+
+fn splice_from_pipe(socket: &Socket, bytes: usize) -> std::io::Result<usize> {
+    let (reader, mut writer) = std::io::pipe()?;
+    writer.write_all(&vec![b'x'; bytes])?;
+    Ok(splice(reader, None, socket, None, bytes, SpliceFFlags::empty())?)
+}
+
+fn inet(address: &SockAddr) -> Value {
+    json!(address.as_socket())
 }
 
 /// Through epoll, because nix's poll does not know `POLLRDHUP`.

@@ -1,12 +1,18 @@
 //! A connection that never comes about: a service, and a client whose segments do not reach it.
 
-use anyhow::Result;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 
 use super::scene::{Scene, Service};
 use super::{Expected, Outcome};
-use crate::lab::actor::{Actor, Domain, Fd, errno_of};
+use crate::lab::actor::{Actor, Domain, Events, Fd, SocketOption, errno_of};
 use crate::lab::path::Side;
+
+/// Longer than the kernel tries where a case has shortened that.
+const GIVING_UP: Duration = Duration::from_secs(8);
 
 /// A client's socket, and the service that it wants to reach.
 pub(super) struct Attempt {
@@ -26,7 +32,22 @@ impl Attempt {
 
     /// How `connect` fails.
     pub(super) fn connect(&mut self) -> Result<Errno> {
-        errno_of(self.client.connect(self.fd, self.service.address))
+        self.connect_to(self.service.address)
+    }
+
+    /// How `connect` to an address that is not the service's fails.
+    pub(super) fn connect_to(&mut self, address: SocketAddr) -> Result<Errno> {
+        errno_of(self.client.connect(self.fd, address))
+    }
+
+    /// The service's port, which nobody else has.
+    pub(super) fn port(&self) -> u16 {
+        self.service.address.port()
+    }
+
+    /// How a `connect` fails that does not wait.
+    pub(super) fn connect_in_background(&mut self) -> Result<Errno> {
+        connect_in_background(&mut self.client, self.fd, self.service.address)
     }
 
     /// What has to be found at the client: the errno it got, or nothing when it has closed its socket.
@@ -45,4 +66,14 @@ impl Attempt {
         };
         Outcome::of(Some(expected), port, vec![client, service.actor])
     }
+}
+
+/// Connects as event loops do: `connect` begins, `poll` tells the end, `SO_ERROR` how it was.
+pub(super) fn connect_in_background(client: &mut Actor, fd: Fd, address: SocketAddr) -> Result<Errno> {
+    client.set(fd, SocketOption::Nonblocking(true))?;
+    let errno = errno_of(client.connect(fd, address))?;
+    ensure!(errno == Errno::EINPROGRESS, "connect gave {errno:?}");
+    let events = client.poll(fd, Events::EPOLLOUT, GIVING_UP)?;
+    ensure!(events.contains(Events::EPOLLERR), "waited for a failure, {events:?} came");
+    client.take_error(fd)?.context("the socket has no error")
 }

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 
 use super::scene::{ALL_FAMILIES, REQUEST, Role, Scene};
 use super::{ANY, Case, Outcome};
-use crate::lab::actor::{Direction, SocketOption, errno_of};
+use crate::lab::actor::{Call, Direction, Fd, SocketOption, errno_of};
 
 const PATTERN: &str = "broken_pipe";
 
@@ -15,7 +15,28 @@ pub(super) const CASES: &[Case] = &[
         variant: "after_reset",
         media: ANY,
         families: ALL_FAMILIES,
-        play: after_reset,
+        play: |scene| after_reset(scene, |fd| Call::Send { fd, bytes: REQUEST, no_signal: true }),
+    },
+    Case {
+        pattern: Some(PATTERN),
+        variant: "ignored",
+        media: ANY,
+        families: ALL_FAMILIES,
+        play: |scene| after_reset(scene, |fd| Call::Send { fd, bytes: REQUEST, no_signal: false }),
+    },
+    Case {
+        pattern: Some(PATTERN),
+        variant: "sendfile",
+        media: ANY,
+        families: ALL_FAMILIES,
+        play: |scene| after_reset(scene, |fd| Call::SendFile { fd, bytes: REQUEST }),
+    },
+    Case {
+        pattern: Some(PATTERN),
+        variant: "splice",
+        media: ANY,
+        families: ALL_FAMILIES,
+        play: |scene| after_reset(scene, |fd| Call::Splice { fd, bytes: REQUEST }),
     },
     Case {
         pattern: Some(PATTERN),
@@ -26,15 +47,15 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// The first write after a RST gives ECONNRESET, the second EPIPE.
-fn after_reset(scene: &Scene<'_>) -> Result<Outcome> {
+/// The first write after a RST gives ECONNRESET, the second EPIPE, whichever call it is.
+fn after_reset(scene: &Scene<'_>, second: fn(Fd) -> Call) -> Result<Outcome> {
     let mut ends = scene.ends(Role::Client)?;
     ends.other.actor.set(ends.other.fd, SocketOption::Linger(Some(0)))?;
     ends.other.close()?;
     ends.local.wait_dead()?;
     let first = errno_of(ends.local.actor.send(ends.local.fd, REQUEST))?;
     ensure!(first == Errno::ECONNRESET, "the first write gave {first:?}");
-    let second = errno_of(ends.local.actor.send(ends.local.fd, REQUEST))?;
+    let second = errno_of(ends.local.actor.call::<usize>(second(ends.local.fd)))?;
     Ok(ends.found(scene, PATTERN, Some(second), &["linger_zero_abort"]))
 }
 

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::scene::{ALL_FAMILIES, REQUEST, Role, Scene};
-use super::{ANY, Case, Outcome};
+use super::scene::{ALL_FAMILIES, Ends, REQUEST, Role, Scene};
+use super::{ANY, Case, Outcome, WIRE};
 use crate::lab::actor::errno_of;
 
 const PATTERN: &str = "close_with_unread_data";
@@ -14,19 +14,25 @@ pub(super) const CASES: &[Case] = &[
         variant: "server_closes",
         media: ANY,
         families: ALL_FAMILIES,
-        play: |scene| play(scene, Role::Client),
+        play: |scene| play(scene, scene.ends(Role::Client)?),
     },
     Case {
         pattern: Some(PATTERN),
         variant: "client_closes",
         media: ANY,
         families: ALL_FAMILIES,
-        play: |scene| play(scene, Role::Server),
+        play: |scene| play(scene, scene.ends(Role::Server)?),
+    },
+    Case {
+        pattern: Some(PATTERN),
+        variant: "through_dnat",
+        media: WIRE,
+        families: ALL_FAMILIES,
+        play: |scene| play(scene, scene.translated_ends()?),
     },
 ];
 
-fn play(scene: &Scene<'_>, victim: Role) -> Result<Outcome> {
-    let mut ends = scene.ends(victim)?;
+fn play(scene: &Scene<'_>, mut ends: Ends) -> Result<Outcome> {
     ends.local.send(REQUEST)?;
     ends.other.wait_readable()?;
     let waiting = ends.local.waiting_recv()?;

@@ -1,10 +1,14 @@
 //! A client connects to a port where nobody listens.
 
-use anyhow::Result;
+use std::net::SocketAddr;
 
+use anyhow::Result;
+use nix::errno::Errno;
+
+use super::attempt::connect_in_background;
 use super::scene::{ALL_FAMILIES, Scene};
 use super::{ANY, Case, Expected, Outcome};
-use crate::lab::actor::{Domain, errno_of};
+use crate::lab::actor::{Actor, Domain, Fd, errno_of};
 use crate::lab::path::Side;
 
 const PATTERN: &str = "connection_refused";
@@ -15,26 +19,41 @@ pub(super) const CASES: &[Case] = &[
         variant: "closed_port",
         media: ANY,
         families: ALL_FAMILIES,
-        play: |scene| play(scene, false),
+        play: |scene| play(scene, false, wait),
     },
     Case {
         pattern: Some(PATTERN),
         variant: "bound_port",
         media: ANY,
         families: ALL_FAMILIES,
-        play: |scene| play(scene, true),
+        play: |scene| play(scene, true, wait),
+    },
+    Case {
+        pattern: Some(PATTERN),
+        variant: "nonblocking",
+        media: ANY,
+        families: ALL_FAMILIES,
+        play: |scene| play(scene, false, connect_in_background),
     },
 ];
 
+/// Connects, and tells how that failed.
+type Connect = fn(&mut Actor, Fd, SocketAddr) -> Result<Errno>;
+
+/// `connect` waits for the answer.
+fn wait(client: &mut Actor, fd: Fd, address: SocketAddr) -> Result<Errno> {
+    errno_of(client.connect(fd, address))
+}
+
 /// `bound`: a process holds the port but does not listen.
-fn play(scene: &Scene<'_>, bound: bool) -> Result<Outcome> {
+fn play(scene: &Scene<'_>, bound: bool, connect: Connect) -> Result<Outcome> {
     let (mut client, mut server) = (scene.client()?, scene.server()?);
     let (holder, address) = scene.bound(&mut server)?;
     if !bound {
         server.close(holder)?;
     }
     let fd = client.socket(Domain::of(address))?;
-    let errno = errno_of(client.connect(fd, address))?;
+    let errno = connect(&mut client, fd, address)?;
     let expected = Expected {
         pattern: PATTERN,
         port: address.port(),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use tracer_common::State;
 
-use super::scene::{ALL_FAMILIES, Scene, Service, exchange};
+use super::scene::{ALL_FAMILIES, REQUEST, Scene, Service, exchange};
 use super::{ANY, Case, Outcome, ROUTED};
 use crate::lab::actor::{Call, Direction, Domain, Fd, SocketOption, errno_of};
 use crate::lab::path::{Family, Medium, Path, Side};
@@ -28,6 +28,7 @@ const fn decoy(
 
 pub(super) const CASES: &[Case] = &[
     decoy("half_close", ANY, ALL_FAMILIES, half_close),
+    decoy("eof_after_own_shutdown", ANY, ALL_FAMILIES, eof_after_own_shutdown),
     decoy("server_closes_first", ANY, ALL_FAMILIES, server_closes_first),
     decoy("keep_alive", ANY, ALL_FAMILIES, keep_alive),
     decoy("would_block", ANY, ALL_FAMILIES, would_block),
@@ -49,6 +50,21 @@ fn half_close(scene: &Scene<'_>) -> Result<Outcome> {
     client.receive(100)?;
     server.close()?;
     client.receive(0)?;
+    client.close()?;
+    Ok(Outcome::of(None, server.address.port(), vec![client.actor, server.actor]))
+}
+
+/// The client says that it sends no more and wants no answer; the end of the stream is all that comes.
+fn eof_after_own_shutdown(scene: &Scene<'_>) -> Result<Outcome> {
+    let (mut client, mut server) = scene.connection()?;
+    client.send(REQUEST)?;
+    client.actor.shutdown(client.fd, Direction::Write)?;
+    let waiting = client.waiting_recv()?;
+    server.receive(REQUEST)?;
+    server.receive(0)?;
+    server.close()?;
+    let read = client.actor.join(waiting)?;
+    ensure!(read == 0, "the client read {read} bytes");
     client.close()?;
     Ok(Outcome::of(None, server.address.port(), vec![client.actor, server.actor]))
 }

@@ -1,6 +1,8 @@
 //! What can be made to happen: each documented pattern, and what looks like one and is none.
 
+mod accept_fd_exhausted;
 mod accept_queue_fin;
+mod accept_queue_overflow;
 mod accept_queue_reset;
 mod attempt;
 mod broken_pipe;
@@ -12,17 +14,22 @@ mod connection_refused;
 mod connection_reset;
 mod decoy;
 mod fin_wait2_write_reset;
+mod half_open_suspect;
 mod icmp_unreachable;
 mod keepalive_timeout;
 mod linger_zero_abort;
 mod listener_closed_with_queue;
+mod local_unreachable;
 mod peer_lost_state;
 mod peer_stuck_in_close_wait;
+mod premature_eof;
 mod process_died;
 mod retransmission_timeout;
 mod scene;
 mod sigpipe_killed;
 mod socket_destroyed;
+mod socket_option_error;
+mod soft_error;
 mod user_timeout;
 mod zero_window_stall;
 
@@ -37,6 +44,8 @@ use scene::Scene;
 
 /// Between two namespaces or inside one.
 const ANY: &[Medium] = &[Medium::Loopback, Medium::Wire];
+/// Only between two namespaces.
+const WIRE: &[Medium] = &[Medium::Wire];
 /// Only where the router can take part.
 const ROUTED: &[Medium] = &[Medium::Routed];
 
@@ -154,7 +163,9 @@ impl Staged {
 /// Every case of a pattern.
 pub fn patterns() -> impl Iterator<Item = &'static Case> {
     [
+        accept_fd_exhausted::CASES,
         accept_queue_fin::CASES,
+        accept_queue_overflow::CASES,
         accept_queue_reset::CASES,
         close_wait_leak::CASES,
         connect_abandoned::CASES,
@@ -163,17 +174,22 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         sigpipe_killed::CASES,
         process_died::CASES,
         listener_closed_with_queue::CASES,
+        local_unreachable::CASES,
         linger_zero_abort::CASES,
         close_with_unread_data::CASES,
         broken_pipe::CASES,
         connection_reset::CASES,
         fin_wait2_write_reset::CASES,
+        half_open_suspect::CASES,
         icmp_unreachable::CASES,
         keepalive_timeout::CASES,
         peer_lost_state::CASES,
         peer_stuck_in_close_wait::CASES,
+        premature_eof::CASES,
         retransmission_timeout::CASES,
         socket_destroyed::CASES,
+        socket_option_error::CASES,
+        soft_error::CASES,
         user_timeout::CASES,
         zero_window_stall::CASES,
     ]

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use tracer_common::State;
 
 use super::{Expected, Outcome};
 use crate::lab::actor::{Actor, Call, Domain, Events, Fd, Started};
 use crate::lab::namespace::Namespace;
+use crate::lab::nft;
 use crate::lab::path::{Family, Medium, Path, Side};
 use crate::lab::router::{Action, Router};
 use crate::lab::world::World;
@@ -21,6 +22,9 @@ pub(super) const REQUEST: usize = 10;
 const REPLY: usize = 20;
 
 pub(super) const ALL_FAMILIES: &[Family] = &[Family::V4, Family::V6, Family::Mapped];
+
+/// Since 6.5: retransmissions that do not count against `tcp_syn_retries`.
+const LINEAR_TIMEOUTS: &str = "net.ipv4.tcp_syn_linear_timeouts";
 
 /// Where a case plays.
 pub(super) struct Scene<'a> {
@@ -140,6 +144,20 @@ impl<'a> Scene<'a> {
         })
     }
 
+    /// A used connection that the client's host translates, seen from the client: the address that the client
+    /// asked for is not the one that the server sees.
+    pub(super) fn translated_ends(&self) -> Result<Ends> {
+        let Service { mut actor, listener, address } = self.service()?;
+        let port = address.port();
+        let asked = self.path.virtual_address(port).context("a loopback has no address to translate")?;
+        nft::translate(self.namespace(Side::A), asked, address.ip())?;
+        let mut client = self.connected(asked)?;
+        let (fd, _) = actor.accept(listener)?;
+        let mut server = End::new(actor, fd, address, self.path.server_side());
+        exchange(&mut client, &mut server)?;
+        Ok(Ends { local: client, other: server, port })
+    }
+
     /// A used connection on which nothing is on its way and from now on nothing passes, seen from the client.
     ///
     /// `prepare` is done to the client before that.
@@ -155,6 +173,15 @@ impl<'a> Scene<'a> {
     pub(super) fn set_client_sysctl(&self, name: &str, value: &str) -> Result<()> {
         ensure!(self.path.medium == Medium::Routed, "other cases share this world");
         self.namespace(Side::A).set_sysctl(name, value)
+    }
+
+    /// Makes the client's kernel give up an unanswered SYN after one retransmission, some 3 s after the first.
+    pub(super) fn give_up_connecting_soon(&self) -> Result<()> {
+        self.set_client_sysctl("net.ipv4.tcp_syn_retries", "1")?;
+        if self.namespace(Side::A).has_sysctl(LINEAR_TIMEOUTS)? {
+            self.set_client_sysctl(LINEAR_TIMEOUTS, "0")?;
+        }
+        Ok(())
     }
 
     /// Waits until all that `end` has sent is acknowledged by `other`.
@@ -254,15 +281,22 @@ impl Ends {
         Outcome::of(Some(expected), port, vec![local.actor, other.actor])
     }
 
+    /// As [`Ends::found_here_alone`], where the finding is about the process and not about a socket of it.
+    pub(super) fn found_at_process(self, scene: &Scene<'_>, pattern: &'static str, errno: Errno) -> Outcome {
+        let mut outcome = self.found_here_alone(scene, pattern, errno, &[]);
+        outcome.expected.iter_mut().for_each(|expected| expected.fd = None);
+        outcome
+    }
+
     /// As [`Ends::found`], where nothing has happened to the other end and so nothing is to be told of it.
     pub(super) fn found_here_alone(
         self,
         scene: &Scene<'_>,
         pattern: &'static str,
-        errno: Errno,
+        errno: impl Into<Option<Errno>>,
         allowed: &'static [&'static str],
     ) -> Outcome {
-        let mut outcome = self.found(scene, pattern, Some(errno), allowed);
+        let mut outcome = self.found(scene, pattern, errno.into(), allowed);
         outcome.expected.iter_mut().for_each(|expected| expected.peer_pid = None);
         outcome
     }

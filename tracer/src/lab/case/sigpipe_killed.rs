@@ -7,14 +7,29 @@ use std::os::unix::process::ExitStatusExt;
 
 use super::scene::{ALL_FAMILIES, Ends, REQUEST, Role, Scene};
 use super::{ANY, Case, Expected, Outcome};
-use crate::lab::actor::errno_of;
+use crate::lab::actor::{Call, Fd, errno_of};
 
 const PATTERN: &str = "sigpipe_killed";
 
-pub(super) const CASES: &[Case] =
-    &[Case { pattern: Some(PATTERN), variant: "second_write", media: ANY, families: ALL_FAMILIES, play }];
+pub(super) const CASES: &[Case] = &[
+    Case {
+        pattern: Some(PATTERN),
+        variant: "second_write",
+        media: ANY,
+        families: ALL_FAMILIES,
+        play: |scene| play(scene, |fd| Call::Send { fd, bytes: REQUEST, no_signal: false }),
+    },
+    Case {
+        pattern: Some(PATTERN),
+        variant: "sendfile",
+        media: ANY,
+        families: ALL_FAMILIES,
+        play: |scene| play(scene, |fd| Call::SendFile { fd, bytes: REQUEST }),
+    },
+];
 
-fn play(scene: &Scene<'_>) -> Result<Outcome> {
+/// `last` is the call that the server does not survive.
+fn play(scene: &Scene<'_>, last: fn(Fd) -> Call) -> Result<Outcome> {
     let mut ends = scene.ends(Role::Server)?;
     ends.local.actor.default_sigpipe()?;
     // A reply that the client has not read makes its death a RST.
@@ -28,7 +43,7 @@ fn play(scene: &Scene<'_>) -> Result<Outcome> {
     let first = errno_of(local.actor.send(local.fd, REQUEST))?;
     ensure!(first == Errno::ECONNRESET, "the first write gave {first:?}");
     let server = local.actor.pid();
-    local.actor.send_and_die(local.fd, REQUEST)?;
+    local.actor.call_and_die(last(local.fd))?;
     let status = local.actor.wait()?;
     ensure!(status.signal() == Some(Signal::SIGPIPE as i32), "the server ended with {status}");
     let expected = Expected {

@@ -1,4 +1,4 @@
-//! The receiver does not read, the sender may not send, and the probes of the window go unanswered.
+//! The receiver does not read and the sender may not send; the probes of the window are answered or are not.
 
 use std::sync::mpsc::{Receiver, channel};
 
@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use tracer_common::State;
 
 use super::scene::{ALL_FAMILIES, End, Ends, SOON, Scene, exchange};
-use super::{Case, Outcome, ROUTED};
+use super::{Case, Outcome, ROUTED, WIRE};
 use crate::lab::actor::{SocketOption, errno_of};
 use crate::lab::router::Action;
 
@@ -19,19 +19,27 @@ const SEND_BUFFER: usize = 65_536;
 /// What the sender offers at a time.
 const CHUNK: usize = 4096;
 
-pub(super) const CASES: &[Case] =
-    &[Case { pattern: Some(PATTERN), variant: "death", media: ROUTED, families: ALL_FAMILIES, play: death }];
+pub(super) const CASES: &[Case] = &[
+    Case { pattern: Some(PATTERN), variant: "alive", media: WIRE, families: ALL_FAMILIES, play: alive },
+    Case { pattern: Some(PATTERN), variant: "death", media: ROUTED, families: ALL_FAMILIES, play: death },
+];
+
+/// The receiver's kernel answers every probe: there is still no room.
+fn alive(scene: &Scene<'_>) -> Result<Outcome> {
+    let Ends { mut local, other, port } = narrow_ends(scene)?;
+    fill(&mut local)?;
+    scene.wait_probing(&local, &other)?;
+    // What the last acknowledgement has made room for.
+    fill(&mut local)?;
+    let ends = Ends { local, other, port };
+    // The receiver ends with data that it has not read.
+    Ok(ends.found_here_alone(scene, PATTERN, None, &["close_with_unread_data"]))
+}
 
 /// Two probes instead of 15: the end comes about 1.4 s after the window has closed.
 fn death(scene: &Scene<'_>) -> Result<Outcome> {
     scene.set_client_sysctl("net.ipv4.tcp_retries2", "2")?;
-    let mut service = scene.service()?;
-    let port = service.address.port();
-    // Connections inherit it, and so never offer more.
-    service.actor.set(service.listener, SocketOption::ReceiveBuffer(RECEIVE_BUFFER))?;
-    let (mut sender, mut receiver) = scene.connection_to(service)?;
-    exchange(&mut sender, &mut receiver)?;
-    sender.actor.set(sender.fd, SocketOption::SendBuffer(SEND_BUFFER))?;
+    let Ends { local: mut sender, other: receiver, port } = narrow_ends(scene)?;
     let closed = cut_at_zero_window(scene, port)?;
     fill(&mut sender)?;
     closed.recv_timeout(SOON).context("waiting for a window of 0")?;
@@ -43,6 +51,18 @@ fn death(scene: &Scene<'_>) -> Result<Outcome> {
     let ends = Ends { local: sender, other: receiver, port };
     // The receiver ends with data that it has not read.
     Ok(ends.found_here_alone(scene, PATTERN, errno, &["close_with_unread_data"]))
+}
+
+/// A used connection whose receiver has little room, seen from the sender, which can hold more.
+fn narrow_ends(scene: &Scene<'_>) -> Result<Ends> {
+    let mut service = scene.service()?;
+    let port = service.address.port();
+    // Connections inherit it, and so never offer more.
+    service.actor.set(service.listener, SocketOption::ReceiveBuffer(RECEIVE_BUFFER))?;
+    let (mut sender, mut receiver) = scene.connection_to(service)?;
+    exchange(&mut sender, &mut receiver)?;
+    sender.actor.set(sender.fd, SocketOption::SendBuffer(SEND_BUFFER))?;
+    Ok(Ends { local: sender, other: receiver, port })
 }
 
 /// From now on everything passes up to the acknowledgement that leaves nothing in flight and no window; that is told.

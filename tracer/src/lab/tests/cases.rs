@@ -8,7 +8,9 @@ use crate::lab::path::{Family, Path};
 
 /// What the application at the end of each pattern gets, by kernel-independent TCP rules.
 const ERRNOS: &[(&str, Option<&str>)] = &[
+    ("accept_fd_exhausted", Some("EMFILE")),
     ("accept_queue_fin", None),
+    ("accept_queue_overflow", None),
     ("accept_queue_reset", Some("ECONNRESET")),
     ("close_wait_leak", None),
     ("connect_abandoned", None),
@@ -16,9 +18,11 @@ const ERRNOS: &[(&str, Option<&str>)] = &[
     ("connection_refused", Some("ECONNREFUSED")),
     ("connection_reset", Some("ECONNRESET")),
     ("fin_wait2_write_reset", Some("EPIPE")),
+    ("half_open_suspect", None),
     ("keepalive_timeout", Some("ETIMEDOUT")),
     ("peer_lost_state", Some("ECONNRESET")),
     ("peer_stuck_in_close_wait", None),
+    ("premature_eof", None),
     ("retransmission_timeout", Some("ETIMEDOUT")),
     ("socket_destroyed", Some("ECONNABORTED")),
     ("user_timeout", Some("ETIMEDOUT")),
@@ -43,7 +47,32 @@ const NOTICES: &[(&str, &str, Option<&str>)] = &[
 ];
 
 /// What differs between the variants of a pattern.
-const VARIANTS: &[(&str, Option<&str>)] = &[("process_died/crashed", Some("ECONNRESET"))];
+const VARIANTS: &[(&str, Option<&str>)] = &[
+    ("local_unreachable/blackhole_route", Some("EINVAL")),
+    ("local_unreachable/no_route", Some("ENETUNREACH")),
+    ("local_unreachable/own_firewall", Some("ETIMEDOUT")),
+    ("local_unreachable/prohibit_route", Some("EACCES")),
+    ("local_unreachable/silent_neighbour", Some("EHOSTUNREACH")),
+    ("local_unreachable/unreachable_route", Some("EHOSTUNREACH")),
+    ("soft_error/survives", None),
+    ("soft_error/taken_by_so_error", Some("EHOSTUNREACH")),
+    ("zero_window_stall/alive", None),
+    ("process_died/crashed", Some("ECONNRESET")),
+    ("socket_option_error/bad_time", Some("EDOM")),
+    ("socket_option_error/bad_value", Some("EINVAL")),
+    ("socket_option_error/closed_descriptor", Some("EBADF")),
+    ("socket_option_error/get_unknown_level", Some("EOPNOTSUPP")),
+    ("socket_option_error/no_such_congestion", Some("ENOENT")),
+    ("socket_option_error/not_a_socket", Some("ENOTSOCK")),
+    ("socket_option_error/set_read_only", Some("ENOPROTOOPT")),
+    ("socket_option_error/too_many_memberships", Some("ENOBUFS")),
+    ("socket_option_error/unknown_option", Some("ENOPROTOOPT")),
+];
+
+/// Where the family decides: what an IPv6 socket gives instead.
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/ipv6_sockglue.c>
+const IPV6_SOCKETS: &[(&str, Option<&str>)] =
+    &[("socket_option_error/get_unknown_level", Some("ENOPROTOOPT"))];
 
 /// The errno that this case has to give on a path of this family.
 fn errno(case: &Case, family: Family) -> Option<&'static str> {
@@ -51,7 +80,8 @@ fn errno(case: &Case, family: Family) -> Option<&'static str> {
         let (_, v4, v6) = NOTICES.iter().find(|(variant, ..)| *variant == case.variant).expect("the notice");
         return if family == Family::V6 { *v6 } else { Some(v4) };
     }
-    if let Some((_, errno)) = VARIANTS.iter().find(|(name, _)| *name == case.name()) {
+    let ipv6 = IPV6_SOCKETS.iter().filter(|_| family == Family::V6);
+    if let Some((_, errno)) = ipv6.chain(VARIANTS).find(|(name, _)| *name == case.name()) {
         return *errno;
     }
     let (_, errno) = ERRNOS.iter().find(|(pattern, _)| Some(*pattern) == case.pattern).expect("the pattern");

@@ -1,0 +1,82 @@
+//! What makes no event: sockets and queues that were looked at.
+
+use super::{Engine, case::CaseKind};
+use crate::{
+    event::{Cookie, QueueLook, Snapshot},
+    pattern::Occasion,
+    time::Time,
+};
+use std::time::Duration;
+use tracer_common::{
+    State,
+    record::socket::{KEEPALIVE, OWNER_LISTEN, Past, Socket, Tuple},
+};
+
+/// Looks are further apart only where one takes a third of a second.
+const BETWEEN_LOOKS: Duration = Duration::from_mins(1);
+
+impl Engine {
+    /// A segment of a live connection is sent again.
+    pub(super) fn soft_error(&mut self, at: Time, end: Snapshot) {
+        if end.soft_errno().is_some() && !matches!(end.state, State::SynSent | State::SynRecv | State::Close)
+        {
+            self.keep_awhile(at, end);
+            self.open(end.cookie, CaseKind::SoftError, Occasion::SoftError { at });
+        }
+    }
+
+    /// A look at a socket that is open.
+    pub(super) fn looked_at(&mut self, at: Time, end: Snapshot) {
+        if end.mptcp() || end.dead() || end.queued() || end.state == State::Listen {
+            return;
+        }
+        if end.socket.snd_wnd == 0 && end.unsent() > 0 && end.unacked() == 0 {
+            self.stalled(at, end);
+        } else if end.state == State::Established && end.socket.flags & KEEPALIVE == 0 {
+            self.keep_awhile(at, end);
+            self.open(end.cookie, CaseKind::Idle, Occasion::Idle { at });
+        }
+    }
+
+    /// The peer's window is closed, and data waits.
+    fn stalled(&mut self, at: Time, end: Snapshot) {
+        let since = self.ends.get(end.cookie).and_then(|known| known.stalled);
+        // Had the window opened in between, something would have been sent.
+        let since = since.filter(|(_, next)| *next == end.socket.snd_nxt).map_or(at, |(since, _)| since);
+        self.keep_awhile(at, end);
+        if let Some(known) = self.ends.get_mut(end.cookie) {
+            known.stalled = Some((since, end.socket.snd_nxt));
+            known.keep_until = Some(at + BETWEEN_LOOKS);
+        }
+        if self.ends.get(end.cookie).is_some_and(|known| known.stall_told == Some(end.socket.snd_nxt)) {
+            return;
+        }
+        self.open(end.cookie, CaseKind::Stalled, Occasion::Stalled { at });
+    }
+
+    /// A look at a listener's queue.
+    pub(super) fn queue(&mut self, at: Time, cookie: Cookie, tuple: Tuple, look: QueueLook) {
+        if !self.listeners.look(cookie, at, look) {
+            return;
+        }
+        let mut past = Past::default();
+        let listener = self.listeners.get(cookie);
+        let full_since = listener.and_then(|listener| listener.full).map(|(since, _)| since);
+        if let Some(owner) = listener.and_then(|listener| listener.owner) {
+            (past.owner, past.comm, past.source) = (owner.pid, owner.comm.0, OWNER_LISTEN);
+        }
+        let socket = Socket {
+            cookie: cookie.0,
+            tuple,
+            ack_backlog: look.depth,
+            max_ack_backlog: look.limit,
+            state: State::Listen.number(),
+            ..Socket::default()
+        };
+        self.keep_awhile(at, Snapshot { cookie, state: State::Listen, socket, past });
+        if let Some(end) = self.ends.get_mut(cookie) {
+            end.queue = Some((look, full_since));
+        }
+        self.open(cookie, CaseKind::Queue, Occasion::QueueFull { at });
+    }
+}

@@ -1,0 +1,99 @@
+//! What makes no event is looked at: accept queues, and open sockets to which nothing happens.
+
+use super::{Live, own::header};
+use crate::{engine::Polling, kernel::queues::Queues};
+use anyhow::Result;
+use std::time::{Duration, Instant};
+use tracer_common::record::{
+    Kind,
+    queue::Queue,
+    socket::{Tuple, words},
+};
+
+/// A look at all descriptors may take one part in so many of the time of one CPU.
+const SHARE: u32 = 200;
+
+/// When what is looked at next.
+pub(super) struct Polls {
+    polling: Polling,
+    queues: Queues,
+    /// How often queues are looked at.
+    period: Duration,
+    queues_due: Instant,
+    sockets_due: Instant,
+}
+
+impl Polls {
+    pub(super) fn new(polling: Polling, period: Duration) -> Self {
+        let now = Instant::now();
+        Self { polling, queues: Queues::default(), period, queues_due: now, sockets_due: now }
+    }
+}
+
+impl Live {
+    /// Looks at the queues of every namespace for the first time: what was dropped before is nobody's news.
+    pub(super) fn prime_queues(&mut self) {
+        if self.polls.polling.queues {
+            for namespace in self.looks.namespaces() {
+                if let Err(error) = self.polls.queues.look(namespace) {
+                    tracing::info!("listeners of {}: {error:#}", namespace.name);
+                }
+            }
+        }
+    }
+
+    /// Looks at what is due.
+    pub(super) fn poll(&mut self) -> Result<()> {
+        if self.polls.polling.queues && Instant::now() >= self.polls.queues_due {
+            self.polls.queues_due = Instant::now() + self.polls.period;
+            self.look_at_queues()?;
+        }
+        if let Some(period) = self.polls.polling.sockets.filter(|_| Instant::now() >= self.polls.sockets_due)
+        {
+            let began = Instant::now();
+            match self.probes.iterate("quiet") {
+                Ok(records) => {
+                    self.drain()?;
+                    self.feed_all(&records)?;
+                }
+                Err(error) => tracing::info!("looking at open sockets: {error:#}"),
+            }
+            self.polls.sockets_due = began + period.max(began.elapsed() * SHARE);
+        }
+        Ok(())
+    }
+
+    fn look_at_queues(&mut self) -> Result<()> {
+        let mut records = Vec::new();
+        for netns in self.engine.listening_namespaces() {
+            let Some(namespace) = self.looks.namespace(netns) else { continue };
+            match self.polls.queues.look(namespace) {
+                Ok(news) => records.extend(news.into_iter().map(|news| (netns, news))),
+                Err(error) => {
+                    tracing::info!("listeners of {}: {error:#}", namespace.name);
+                    self.polls.queues.forget(netns);
+                }
+            }
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        // A look is younger than what waits in the ring: that must be known when the look lets time pass.
+        self.drain()?;
+        for (netns, news) in records {
+            let listening = news.listening;
+            let mut tuple = Tuple { netns, ..Tuple::default() };
+            (tuple.local, tuple.local_port) = (words(listening.local.ip()), listening.local.port());
+            self.feed_own(&Queue {
+                header: header::<Queue>(Kind::Queue, 0),
+                cookie: listening.cookie,
+                tuple,
+                depth: listening.depth,
+                limit: listening.limit,
+                new_drops: news.drops,
+                new_overflows: news.overflows,
+            })?;
+        }
+        Ok(())
+    }
+}
