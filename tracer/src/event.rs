@@ -301,6 +301,11 @@ impl Snapshot {
         Errno::from_number(self.socket.err_soft)
     }
 
+    /// Whether data waits only because the peer has closed its window.
+    pub fn stalled(&self) -> bool {
+        self.socket.snd_wnd == 0 && self.unsent() > 0 && self.unacked() == 0
+    }
+
     /// Whether the kernel has handed out a record of its end.
     pub fn end_told(&self) -> bool {
         self.past.flags & socket::TOLD != 0

@@ -4,7 +4,7 @@ use clap::Parser;
 use std::{io, process::ExitCode};
 use tracer::{
     cli::{Cli, Command, exit::Exit},
-    command::{demo, doctor, explain, list, schema, watch},
+    command::{demo, doctor, explain, list, schema, sockets, watch},
     kernel::refusal::Refusal,
     lab,
 };
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Watch(arguments) => watch::run(arguments),
         Command::Demo(arguments) => demo::run(arguments),
+        Command::Sockets(arguments) => sockets::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::List(arguments) => list::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),

@@ -5,6 +5,9 @@ mod support;
 
 use std::{
     fs,
+    io::Read,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::fd::AsRawFd,
     process::{Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -132,6 +135,48 @@ fn a_client_that_takes_its_server_with_it_is_one_chain() {
     assert_eq!((&first["errno"], &last["errno"]), (&"ECONNRESET".into(), &"EPIPE".into()));
     assert_eq!((&last["errno_source"], &last["signal"]), (&"observed".into(), &"SIGPIPE".into()), "{last}");
     staged.release();
+}
+
+#[test]
+fn one_look_shows_what_is_wrong_now() {
+    if skipped("one_look_shows_what_is_wrong_now") {
+        return;
+    }
+    let namespace = Namespace::new();
+    namespace.run(|| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut left = TcpStream::connect(address).expect("it listens");
+        drop(listener.accept().expect("it waits"));
+        assert_eq!(left.read(&mut [0]).expect("the end"), 0);
+        let waits = TcpStream::connect(address).expect("it listens");
+        let look = |flags: &[&str]| {
+            let output = tcptrace(&["sockets"]).args(flags).output().expect("the program runs");
+            assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).expect("text")
+        };
+        let records: Vec<serde_json::Value> =
+            look(&["--json"]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let here = |wrong: &str, port: &str, of: u16| {
+            let is = |record: &&serde_json::Value| {
+                record["wrong"] == wrong && record["connection"][port]["port"] == of
+            };
+            records.iter().find(is).unwrap_or_else(|| panic!("no {wrong}: {records:?}"))
+        };
+        let leak = here("close_wait", "remote", address.port());
+        assert_eq!(leak["process"]["pid"], std::process::id());
+        assert_eq!(leak["process"]["fd"], left.as_raw_fd());
+        let queue = here("queue_waits", "local", address.port());
+        assert_eq!(
+            (&queue["queue"]["depth"], &queue["process"]["fd"]),
+            (&1.into(), &listener.as_raw_fd().into())
+        );
+        let parked = here("parked_fin_wait2", "local", address.port());
+        assert!(parked["process"].is_null(), "{parked}");
+        let text = look(&[]);
+        assert!(text.lines().all(|line| line.chars().count() <= 80) && text.contains("close_wait"), "{text}");
+        drop(waits);
+    });
 }
 
 #[test]

@@ -89,6 +89,16 @@ impl Kind {
     }
 }
 
+impl Header {
+    /// The length of the first of many records in a row; none when there is no whole one.
+    #[must_use]
+    pub fn length_of(records: &[u8]) -> Option<usize> {
+        let (header, _) = Self::read_from_prefix(records).ok()?;
+        let length = usize::from(header.len);
+        (size_of::<Self>() <= length && length <= records.len()).then_some(length)
+    }
+}
+
 /// How every record begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

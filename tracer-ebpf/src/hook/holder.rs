@@ -54,7 +54,7 @@ pub(crate) fn holder(ctx: *mut Context) -> i32 {
 pub(super) struct Seen {
     pub(super) meta: *const Meta,
     pub(super) task: *const u8,
-    fd: u32,
+    pub(super) fd: u32,
     pub(super) sk: Common,
 }
 
@@ -101,7 +101,7 @@ fn comm(task: *const u8) -> [u8; 16] {
 }
 
 #[inline(always)]
-fn tell(meta: *const Meta, tcp: Tcp, past: *mut Past, task: *const u8, fd: u32) {
+pub(super) fn tell(meta: *const Meta, tcp: Tcp, past: *mut Past, task: *const u8, fd: u32) {
     let mut holder = MaybeUninit::<Holder>::uninit();
     let record = holder.as_mut_ptr();
     emit::header::<Holder>(record.cast(), Kind::Holder, emit::now());
@@ -111,6 +111,7 @@ fn tell(meta: *const Meta, tcp: Tcp, past: *mut Past, task: *const u8, fd: u32) 
         addr_of_mut!((*header).pid).write(load(task, offset!(task_tgid)));
         addr_of_mut!((*header).comm).write(comm(task));
         emit::socket(tcp, past, addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
+        addr_of_mut!((*record).socket.silence).write(tcp.silence());
         addr_of_mut!((*record).fd).write(fd);
         addr_of_mut!((*record).reserved).write(0);
         bpf_seq_write((*meta).seq.cast(), record.cast(), size_of::<Holder>() as u32);

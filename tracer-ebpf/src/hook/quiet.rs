@@ -4,12 +4,9 @@
 //! descriptors of all processes are walked once for all.
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/inet_hashtables.c#L1183-L1240>
 
-use super::{
-    holder::{Context, Seen, note, seen},
-    sample::tell,
-};
+use super::holder::{Context, Seen, note, seen, tell};
 use crate::{
-    emit, hook,
+    hook,
     kernel::setting,
     past,
     sock::{Tcp, is},
@@ -23,7 +20,7 @@ use tracer_common::{
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 pub(crate) fn quiet(ctx: *mut Context) -> i32 {
-    let Some(Seen { meta, task, sk, .. }) = seen(ctx) else { return 0 };
+    let Some(Seen { meta, task, fd, sk }) = seen(ctx) else { return 0 };
     let state = sk.state();
     if !is(state, Established) && !is(state, CloseWait) {
         return 0;
@@ -32,7 +29,7 @@ pub(crate) fn quiet(ctx: *mut Context) -> i32 {
     let past = past::get(tcp);
     if (tcp.stalled() || idle(tcp, past)) && hook::passes(tcp) {
         note(past, task);
-        tell(meta, tcp, past, emit::now());
+        tell(meta, tcp, past, task, fd);
     }
     0
 }

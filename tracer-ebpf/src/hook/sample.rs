@@ -71,16 +71,14 @@ fn mark(tcp: Tcp, now: u64) -> *mut Past {
     past
 }
 
-/// Writes the socket as a sample, its silence too.
 #[inline(always)]
-pub(super) fn tell(meta: *const Meta, tcp: Tcp, past: *mut Past, now: u64) {
+fn tell(meta: *const Meta, tcp: Tcp, past: *mut Past, now: u64) {
     let mut sample = MaybeUninit::<Sample>::uninit();
     let record = sample.as_mut_ptr();
     emit::header::<Sample>(record.cast(), Kind::Sample, now);
     // SAFETY: every field is written before the helper reads them; it copies the record out.
     unsafe {
         emit::socket(tcp, past, addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
-        addr_of_mut!((*record).socket.silence).write(tcp.silence());
         bpf_seq_write((*meta).seq.cast(), record.cast(), size_of::<Sample>() as u32);
     }
 }

@@ -25,6 +25,8 @@ pub enum Command {
     Watch(Box<WatchArgs>),
     /// Make the documented patterns happen in private namespaces, and show that they are told
     Demo(DemoArgs),
+    /// Look once at what is wrong now: queues, CLOSE_WAIT, stalls, closes that are stuck
+    Sockets(SocketsArgs),
     /// Explain a pattern
     Explain(ExplainArgs),
     /// List the patterns
@@ -59,6 +61,14 @@ pub struct ExplainArgs {
     /// Language of the words [default: from the locale]
     #[arg(long, value_enum)]
     pub lang: Option<LangArg>,
+}
+
+/// How to look.
+#[derive(Debug, Args)]
+pub struct SocketsArgs {
+    /// One JSON record a socket
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How to list.

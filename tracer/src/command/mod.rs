@@ -5,4 +5,5 @@ pub mod doctor;
 pub mod explain;
 pub mod list;
 pub mod schema;
+pub mod sockets;
 pub mod watch;

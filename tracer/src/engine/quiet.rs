@@ -27,10 +27,10 @@ impl Engine {
 
     /// A look at a socket that is open.
     pub(super) fn looked_at(&mut self, at: Time, end: Snapshot) {
-        if end.mptcp() || end.dead() || end.queued() || end.state == State::Listen {
+        if end.mptcp() || end.dead() || !matches!(end.state, State::Established | State::CloseWait) {
             return;
         }
-        if end.socket.snd_wnd == 0 && end.unsent() > 0 && end.unacked() == 0 {
+        if end.stalled() {
             self.stalled(at, end);
         } else if end.state == State::Established && end.socket.flags & KEEPALIVE == 0 {
             self.keep_awhile(at, end);

@@ -254,6 +254,7 @@ impl Engine {
             self.listeners.update(end, Some(holder));
             return;
         }
+        self.looked_at(event.at, *end);
         let Some(known) = self.ends.get_mut(end.cookie) else { return };
         // Among several holders the one that acted on the socket last names the descriptor.
         if known.holder.is_none() || known.snapshot.past.owner == pid {

@@ -14,6 +14,15 @@ const GOOD: Duration = Duration::from_nanos(200);
 /// Ticks per second that a kernel can be built with, all architectures.
 const RATES: std::ops::RangeInclusive<u32> = 24..=10_000;
 
+/// CPU time that the calling thread has used.
+///
+/// # Errors
+/// When the kernel refuses, which none does.
+pub fn own_cpu_time() -> Result<Duration> {
+    let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).context("reading this thread's CPU time")?;
+    Ok(used.into())
+}
+
 /// Now, as the kernel and `bpf_ktime_get_boot_ns()` tell it: in a time namespace user space sees another boot time.
 pub fn now() -> Time {
     static SHIFT_NS: OnceLock<i64> = OnceLock::new();

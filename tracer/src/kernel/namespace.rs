@@ -4,7 +4,7 @@ mod sock_diag;
 #[cfg(test)]
 mod tests;
 
-pub use sock_diag::{Answer, Listening, NoTcpDiag, Query, SockDiag};
+pub use sock_diag::{Answer, Leaving, Listening, NoTcpDiag, Query, SockDiag};
 
 use crate::event::{Cookie, Presence};
 use anyhow::{Context, Result};

@@ -22,7 +22,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use aya::maps::{MapData, RingBuf};
-use own::{header, length};
+use own::header;
 use polls::Polls;
 use std::{
     collections::BTreeMap,
@@ -244,7 +244,7 @@ impl Live {
     }
 
     fn feed_all(&mut self, mut records: &[u8]) -> Result<()> {
-        while let Some(length) = length(records) {
+        while let Some(length) = Header::length_of(records) {
             let (record, rest) = records.split_at(length);
             self.feed(record)?;
             records = rest;

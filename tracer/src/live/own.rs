@@ -1,4 +1,4 @@
-//! Records of this process' own making, and records in a row.
+//! Records of this process' own making.
 
 use crate::kernel::clock;
 use tracer_common::record::{Header, Kind};
@@ -15,12 +15,4 @@ pub(super) fn header<R>(kind: Kind, cpu: u32) -> Header {
         tid: 0,
         comm: [0; 16],
     }
-}
-
-/// The length of the first of many records.
-pub(super) fn length(records: &[u8]) -> Option<usize> {
-    let field = std::mem::offset_of!(Header, len);
-    let bytes = records.get(field..field + 2)?.try_into().ok()?;
-    let length = usize::from(u16::from_ne_bytes(bytes));
-    (size_of::<Header>() <= length && length <= records.len()).then_some(length)
 }

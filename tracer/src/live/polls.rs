@@ -1,7 +1,10 @@
 //! What makes no event is looked at: accept queues, and open sockets to which nothing happens.
 
 use super::{Live, own::header};
-use crate::{engine::Polling, kernel::queues::Queues};
+use crate::{
+    engine::Polling,
+    kernel::{clock, queues::Queues},
+};
 use anyhow::Result;
 use std::time::{Duration, Instant};
 use tracer_common::record::{
@@ -10,7 +13,7 @@ use tracer_common::record::{
     socket::{Tuple, words},
 };
 
-/// A look at all descriptors may take one part in so many of the time of one CPU.
+/// Looks at all descriptors take at most one part in so many of the time of one CPU.
 const SHARE: u32 = 200;
 
 /// When what is looked at next.
@@ -50,7 +53,7 @@ impl Live {
         }
         if let Some(period) = self.polls.polling.sockets.filter(|_| Instant::now() >= self.polls.sockets_due)
         {
-            let began = Instant::now();
+            let (began, used) = (Instant::now(), clock::own_cpu_time()?);
             match self.probes.iterate("quiet") {
                 Ok(records) => {
                     self.drain()?;
@@ -58,7 +61,9 @@ impl Live {
                 }
                 Err(error) => tracing::info!("looking at open sockets: {error:#}"),
             }
-            self.polls.sockets_due = began + period.max(began.elapsed() * SHARE);
+            let cost = clock::own_cpu_time()?.saturating_sub(used);
+            tracing::debug!("a look at open sockets took {cost:?}");
+            self.polls.sockets_due = began + period.max(cost * SHARE);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Where records go. The reader of the ring never waits for an output: a full queue drops, and counts it.
 
+pub mod sockets;
 pub mod text;
 mod unbuffered;
 

@@ -18,7 +18,10 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 /// What is known of processes besides what the kernel programs tell, by process id.
 pub type Processes = HashMap<u32, ProcessFacts>;
@@ -304,8 +307,13 @@ pub(super) fn family(address: SocketAddr) -> &'static str {
     if address.is_ipv4() { "ipv4" } else { "ipv6" }
 }
 
-fn connection(party: &Party) -> ConnectionRecord {
-    let (local, remote) = (party.tuple.local_address(), party.tuple.remote_address());
+pub(super) fn connection(party: &Party) -> ConnectionRecord {
+    let local = party.tuple.local_address();
+    let mut remote = party.tuple.remote_address();
+    if remote.port() == 0 && local.is_ipv4() {
+        // A listener has no other end, whose family would tell.
+        remote = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    }
     ConnectionRecord {
         family: family(remote),
         local: local.into(),
@@ -320,7 +328,7 @@ fn connection(party: &Party) -> ConnectionRecord {
     }
 }
 
-fn process(party: &Party, processes: &Processes) -> Option<ProcessRecord> {
+pub(super) fn process(party: &Party, processes: &Processes) -> Option<ProcessRecord> {
     let owner = party.owner?;
     let facts = processes.get(&owner.pid);
     Some(ProcessRecord {

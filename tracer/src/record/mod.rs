@@ -8,6 +8,7 @@ pub mod finding;
 mod fit;
 pub mod run;
 mod schema;
+pub mod socket;
 pub mod story;
 
 pub use fit::{LONGEST_LINE, LONGEST_SUMMARY, Shrink, line};

@@ -5,6 +5,7 @@ use super::{
     event::EventRecord,
     finding::FindingRecord,
     run::{Start, Stats, Stop},
+    socket::SocketRecord,
 };
 use schemars::{
     JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema,
@@ -21,6 +22,7 @@ pub fn schema() -> Schema {
         of::<EventRecord>("event", &mut generator),
         of::<Stats>("stats", &mut generator),
         of::<Stop>("stop", &mut generator),
+        of::<SocketRecord>("socket", &mut generator),
     ];
     let mut definitions = generator.take_definitions(true);
     for definition in definitions.values_mut() {

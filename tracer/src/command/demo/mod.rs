@@ -71,6 +71,12 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
     let missed: Vec<String> = lines.iter().filter(|line| line.missed).map(|line| line.name.clone()).collect();
     let mut second = 0;
     if arguments.exclude.is_empty() && (1..=AGAIN).contains(&missed.len()) {
+        if arguments.verbose > 0 {
+            clear_progress();
+            for line in lines.iter().filter(|line| line.missed) {
+                eprintln!("missed at first: {}\n  {}", line.name, line.details.join("\n  "));
+            }
+        }
         // A hardened kernel may run no program while a protected process is current, and an interrupt that falls
         // into its time is then seen by nobody. What is blind stays so; what is told wrongly is not excused.
         let again = round(&[], |case, path| missed.contains(&format!("{} {path}", case.name())))?;
@@ -118,6 +124,7 @@ fn round(exclude: &[&str], wanted: impl Fn(&Case, Path) -> bool) -> Result<Vec<L
     }
     let mut watcher = Watcher::start(&stage.namespaces(), &thresholds, exclude)?;
     progress(&format!("making {} situations happen", stage.len()));
+    let _worlds = stage.worlds();
     let staged = stage.play().context("making the situations happen")?;
     let played = Instant::now();
     let mut verdicts = Verdicts::new(&staged);

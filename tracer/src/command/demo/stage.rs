@@ -56,6 +56,11 @@ impl Stage {
         Ok(stage)
     }
 
+    /// The worlds: as long as they are kept, nobody else's namespaces get their inode numbers.
+    pub(super) fn worlds(&self) -> Vec<Arc<World>> {
+        self.worlds.clone()
+    }
+
     /// The inode numbers of all namespaces.
     pub(super) fn namespaces(&self) -> Vec<u32> {
         self.worlds.iter().flat_map(|world| world.inodes()).collect()

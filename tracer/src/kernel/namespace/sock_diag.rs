@@ -79,6 +79,27 @@ pub struct Listening {
     pub drops: u32,
 }
 
+/// A socket on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// Its cookie.
+    pub cookie: u64,
+    /// Its own end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// The number of its state; what is parked as a minisock tells its sub-state.
+    pub state: u8,
+    /// Whether it is such a minisock.
+    pub minisock: bool,
+    /// Whether a process still holds it.
+    pub held: bool,
+    /// Retransmissions that were not answered, in a row.
+    pub retransmits: u8,
+    /// Bytes that were not acknowledged.
+    pub unacked: u32,
+}
+
 impl Listening {
     /// Whether it takes no more.
     pub fn full(&self) -> bool {
@@ -129,24 +150,56 @@ impl SockDiag {
     /// # Errors
     /// When the kernel refuses.
     pub fn listeners(&mut self) -> Result<Vec<Listening>> {
+        self.dump(&StateFlags::LISTEN, |response| {
+            let drops = response.nlas.iter().find_map(|attribute| match attribute {
+                Nla::MemInfo(memory) => Some(memory.drops),
+                _ => None,
+            });
+            let (header, id) = (&response.header, &response.header.socket_id);
+            Listening {
+                cookie: cookie_number(id.cookie),
+                local: SocketAddr::new(id.source_address, id.source_port),
+                depth: header.recv_queue,
+                limit: header.send_queue,
+                drops: drops.unwrap_or(0),
+            }
+        })
+    }
+
+    /// All sockets that are being closed. The kernel walks all sockets of the host for it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn leaving(&mut self) -> Result<Vec<Leaving>> {
+        // A remainder in FIN_WAIT2 is asked for by its sub-state.
+        let states =
+            StateFlags::FIN_WAIT1 | StateFlags::FIN_WAIT2 | StateFlags::LAST_ACK | StateFlags::CLOSING;
+        self.dump(&states, |response| {
+            let (header, id) = (&response.header, &response.header.socket_id);
+            Leaving {
+                cookie: cookie_number(id.cookie),
+                local: SocketAddr::new(id.source_address, id.source_port),
+                remote: SocketAddr::new(id.destination_address, id.destination_port),
+                state: header.state,
+                minisock: header.timer == Some(Timer::TimeWait),
+                held: header.inode != 0,
+                retransmits: match header.timer {
+                    Some(Timer::Retransmit(_, count)) => count,
+                    _ => 0,
+                },
+                unacked: header.send_queue,
+            }
+        })
+    }
+
+    fn dump<T>(&mut self, states: &StateFlags, read: impl Fn(&InetResponse) -> T) -> Result<Vec<T>> {
         let mut all = Vec::new();
         for (family, any) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
-            let mut request = request(family, IPPROTO_TCP, StateFlags::LISTEN, any);
+            let mut request = request(family, IPPROTO_TCP, states.clone(), any);
             request.extensions = ExtensionFlags::SKMEMINFO;
             self.send(request, NLM_F_REQUEST | NLM_F_DUMP)?;
             while let Some(response) = self.next()? {
-                let drops = response.nlas.iter().find_map(|attribute| match attribute {
-                    Nla::MemInfo(memory) => Some(memory.drops),
-                    _ => None,
-                });
-                let (header, id) = (&response.header, &response.header.socket_id);
-                all.push(Listening {
-                    cookie: cookie_number(id.cookie),
-                    local: SocketAddr::new(id.source_address, id.source_port),
-                    depth: header.recv_queue,
-                    limit: header.send_queue,
-                    drops: drops.unwrap_or(0),
-                });
+                all.push(read(&response));
             }
         }
         Ok(all)
