@@ -118,18 +118,14 @@ impl Found {
             let (record, rest) = records.split_at(length);
             records = rest;
             let Ok(event) = decode(record) else { continue };
-            match event.what {
-                What::Holder { end, fd } => {
-                    let (pid, comm) = (event.task.pid, event.task.comm);
-                    let holder = Owner { pid, comm, source: Source::Scan, fd: Some(fd) };
-                    let first = *self.holders.entry(end.cookie).or_insert(holder);
-                    if end.stalled() {
-                        self.sight(Wrong::ZeroWindow, &end, Some(first));
-                    } else if end.state == State::CloseWait {
-                        self.sight(Wrong::CloseWait, &end, Some(first));
-                    }
-                }
-                _ => {}
+            let What::Holder { end, fd } = event.what else { continue };
+            let (pid, comm) = (event.task.pid, event.task.comm);
+            let holder = Owner { pid, comm, source: Source::Scan, fd: Some(fd) };
+            let first = *self.holders.entry(end.cookie).or_insert(holder);
+            if end.stalled() {
+                self.sight(Wrong::ZeroWindow, &end, Some(first));
+            } else if end.state == State::CloseWait {
+                self.sight(Wrong::CloseWait, &end, Some(first));
             }
         }
     }

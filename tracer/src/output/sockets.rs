@@ -125,7 +125,7 @@ mod tests {
                 followed: false,
             },
             serves: false,
-            silent: Some(Duration::from_secs(60)),
+            silent: Some(Duration::from_mins(1)),
             queue: None,
             waiting_bytes: 0,
             unread_bytes: 5,

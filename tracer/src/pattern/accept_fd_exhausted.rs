@@ -60,7 +60,9 @@ accept() 反复返回 EMFILE(进程达到打开文件数上限)或 ENFILE(整机
                 10ms  l fails EMFILE call=accept fd=6
                 20ms  l fails EMFILE call=accept fd=6
             ",
-            expect: &["accept_fd_exhausted critical EMFILE local=nginx[17] fd=6 peer=none reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "accept_fd_exhausted critical EMFILE local=nginx[17] fd=6 peer=none reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "it goes on: one storm",

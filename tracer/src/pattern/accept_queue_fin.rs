@@ -65,7 +65,9 @@ hides it.",
                 10ms     s ESTABLISHED>CLOSE_WAIT queued received=7
                 1020ms   s found waiting
             ",
-            expect: &["accept_queue_fin warning errno=none local=nginx[17] peer=curl[42] reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "accept_queue_fin warning errno=none local=nginx[17] peer=curl[42] reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "it was accepted in the meantime",
@@ -124,11 +126,15 @@ fn judge(view: &View<'_>) -> Verdict {
     let mut facts = vec![("received_bytes", Fact::Count(said))];
     facts.extend(waited.map(|waited| ("queued_ns", Fact::Count(nanoseconds(waited)))));
     Verdict::Found(Box::new(Found {
-facts,
-..Found::of(&PATTERN, 0.8, format!(
-            "{} has closed its connection, which has waited{time} in the accept queue of {}.",
-            who(peer_owner(view), &end.tuple().remote_address().to_string()),
-            who(view.listener.and_then(|listener| listener.owner), "the server"),
-        ))
-}))
+        facts,
+        ..Found::of(
+            &PATTERN,
+            0.8,
+            format!(
+                "{} has closed its connection, which has waited{time} in the accept queue of {}.",
+                who(peer_owner(view), &end.tuple().remote_address().to_string()),
+                who(view.listener.and_then(|listener| listener.owner), "the server"),
+            ),
+        )
+    }))
 }

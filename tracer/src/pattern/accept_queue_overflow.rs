@@ -48,7 +48,9 @@ against bursts: a longer queue makes a slow acceptor's clients wait longer.",
                 0ms     l CLOSE>LISTEN owned
                 1000ms  l queue depth=3 limit=2 drops=4 overflows=4
             ",
-            expect: &["accept_queue_overflow critical errno=none local=nginx[17] peer=none reason=none also= count=4 signal=none complete"],
+            expect: &[
+                "accept_queue_overflow critical errno=none local=nginx[17] peer=none reason=none also= count=4 signal=none complete",
+            ],
         },
         Scenario {
             name: "it overflowed between two looks",

@@ -66,7 +66,9 @@ POSIX 要求 accept() 返回 ECONNABORTED,BSD 悄悄移除该连接;Linux 两者
                 2000.02ms s ESTABLISHED>CLOSE err=ECONNRESET queued received=7
                 2000.05ms c reset-sent reason=TCP_STATE owned
             ",
-            expect: &["accept_queue_reset warning ECONNRESET local=nginx[17] peer=curl[42] reason=TCP_STATE complete"],
+            expect: &[
+                "accept_queue_reset warning ECONNRESET local=nginx[17] peer=curl[42] reason=TCP_STATE complete",
+            ],
         },
         Scenario {
             name: "a load balancer checks its health",
@@ -132,7 +134,9 @@ POSIX 要求 accept() 返回 ECONNABORTED,BSD 悄悄移除该连接;Linux 两者
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::Failed { at, old, errno }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::Failed { at, old, errno }, Some(end)) = (*view.occasion, view.end) else {
+        return Verdict::No;
+    };
     let Some((_, before)) = end.reset_received else { return Verdict::No };
     let waiting = before.queued() && matches!(old, State::Established | State::CloseWait);
     if !waiting || !matches!(errno, Errno::ECONNRESET | Errno::EPIPE) {
@@ -157,12 +161,16 @@ fn judge(view: &View<'_>) -> Verdict {
     facts.push(("queue_length_before", Fact::Count(before.socket.ack_backlog.into())));
     facts.push(("queue_limit", Fact::Count(before.socket.max_ack_backlog.into())));
     Verdict::Found(Box::new(Found {
-severity: if probe { Severity::Info } else { PATTERN.severity },
-errno: Some(errno),
-facts,
-..Found::of(&PATTERN, 0.95, format!(
-            "{client} reset its connection{time} in the accept queue of {server}. accept() will still return it; \
-             the process then gets {first}{errno}.",
-        ))
-}))
+        severity: if probe { Severity::Info } else { PATTERN.severity },
+        errno: Some(errno),
+        facts,
+        ..Found::of(
+            &PATTERN,
+            0.95,
+            format!(
+                "{client} reset its connection{time} in the accept queue of {server}. accept() will still return it; \
+                 the process then gets {first}{errno}.",
+            ),
+        )
+    }))
 }

@@ -125,15 +125,19 @@ fn judge(view: &View<'_>) -> Verdict {
         None => " No SIGPIPE was sent.",
     };
     Verdict::Found(Box::new(Found {
-errno: Some(Errno::EPIPE),
-facts: vec![("signal_sent", Fact::Flag(piped.signal.is_some()))],
-..Found::of(&PATTERN, 0.98, format!(
-            "{} wrote to its connection to {} {}: EPIPE.{signal}",
-            who(owner(view), "A process"),
-            end.tuple().remote_address(),
-            why(end, at),
-        ))
-}))
+        errno: Some(Errno::EPIPE),
+        facts: vec![("signal_sent", Fact::Flag(piped.signal.is_some()))],
+        ..Found::of(
+            &PATTERN,
+            0.98,
+            format!(
+                "{} wrote to its connection to {} {}: EPIPE.{signal}",
+                who(owner(view), "A process"),
+                end.tuple().remote_address(),
+                why(end, at),
+            ),
+        )
+    }))
 }
 
 /// Why nothing can be sent any more, after `when`.

@@ -176,21 +176,21 @@ fn judge(view: &View<'_>) -> Verdict {
     facts.extend(owner.and_then(|owner| owner.fd).map(|fd| ("fd", Fact::Count(fd.into()))));
     let peer_waits = view.peer_parked.is_some();
     Verdict::Found(Box::new(Found {
-facts,
-also: if peer_waits { vec!["peer_stuck_in_close_wait"] } else { vec![] },
-..Found::of(
-&PATTERN,
-// One may be a half-close on purpose; a growing number is none.
-match view.alike {
-            0 | 1 => 0.6,
-            2 => 0.75,
-            _ => 0.9,
-        },
-format!(
-            "{peer} closed {at_least}{} ago; {} still holds its socket{fd} in CLOSE_WAIT. It {read} and has not closed.",
-            spoken(stayed),
-            who(owner, "a process"),
-        ),
-)
-}))
+        facts,
+        also: if peer_waits { vec!["peer_stuck_in_close_wait"] } else { vec![] },
+        ..Found::of(
+            &PATTERN,
+            // One may be a half-close on purpose; a growing number is none.
+            match view.alike {
+                0 | 1 => 0.6,
+                2 => 0.75,
+                _ => 0.9,
+            },
+            format!(
+                "{peer} closed {at_least}{} ago; {} still holds its socket{fd} in CLOSE_WAIT. It {read} and has not closed.",
+                spoken(stayed),
+                who(owner, "a process"),
+            ),
+        )
+    }))
 }

@@ -54,7 +54,9 @@ Read until the end before closing, or shutdown(SHUT_WR) and drain what comes for
                 100.02ms c ESTABLISHED>CLOSE err=ECONNRESET
                 100.05ms s reset-sent reason=TCP_ABORT_ON_CLOSE owned unread=10 shutdown=3
             ",
-            expect: &["close_with_unread_data warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_ABORT_ON_CLOSE also= count=1 signal=none complete"],
+            expect: &[
+                "close_with_unread_data warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_ABORT_ON_CLOSE also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "the kernel gives no reason: the fields tell",
@@ -110,20 +112,24 @@ fn judge(view: &View<'_>) -> Verdict {
             };
             let victim = owner(view);
             Verdict::Found(Box::new(Found {
-errno: Some(errno),
-facts: vec![
+                errno: Some(errno),
+                facts: vec![
                     ("peer_unread_bytes", Fact::Count(unread.into())),
                     ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
                 ],
-..Found::of(&PATTERN, 0.98, format!(
-                    "{} closed its connection to {} with {} unread, and the kernel sent a RST. The next call of {} \
-                     fails with {errno}.",
-                    who(peer_owner(view), "The other end"),
-                    who(victim, "a process"),
-                    bytes(unread),
-                    comm(victim, "the process"),
-                ))
-}))
+                ..Found::of(
+                    &PATTERN,
+                    0.98,
+                    format!(
+                        "{} closed its connection to {} with {} unread, and the kernel sent a RST. The next call of {} \
+                         fails with {errno}.",
+                        who(peer_owner(view), "The other end"),
+                        who(victim, "a process"),
+                        bytes(unread),
+                        comm(victim, "the process"),
+                    ),
+                )
+            }))
         }
         Occasion::ResetSent { .. } => {
             let Some(Cause::Unread(unread)) = cause::of(end, view.host) else { return Verdict::No };
@@ -133,15 +139,19 @@ facts: vec![
             let late = cause::peer_had_closed(view);
             let harm = if late { "had closed before" } else { "gets ECONNRESET" };
             Verdict::Found(Box::new(Found {
-severity: if late { Severity::Info } else { PATTERN.severity },
-facts: vec![("unread_bytes", Fact::Count(unread.into()))],
-..Found::of(&PATTERN, 0.98, format!(
-                    "{} closed its connection to {} with {} unread, and the kernel sent a RST; the other end {harm}.",
-                    who(owner(view), "A process"),
-                    end.tuple().remote_address(),
-                    bytes(unread),
-                ))
-}))
+                severity: if late { Severity::Info } else { PATTERN.severity },
+                facts: vec![("unread_bytes", Fact::Count(unread.into()))],
+                ..Found::of(
+                    &PATTERN,
+                    0.98,
+                    format!(
+                        "{} closed its connection to {} with {} unread, and the kernel sent a RST; the other end {harm}.",
+                        who(owner(view), "A process"),
+                        end.tuple().remote_address(),
+                        bytes(unread),
+                    ),
+                )
+            }))
         }
         _ => Verdict::No,
     }

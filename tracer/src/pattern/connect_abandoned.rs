@@ -52,7 +52,9 @@ program's time limit is longer than the way.",
                 0ms    c CLOSE>SYN_SENT owned
                 2000ms c SYN_SENT>CLOSE owned dead shutdown=3 retransmits=1 unacked=1
             ",
-            expect: &["connect_abandoned warning errno=none local=curl[42] peer=none reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "connect_abandoned warning errno=none local=curl[42] peer=none reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "cancelled at once",
@@ -102,12 +104,16 @@ fn judge(view: &View<'_>) -> Verdict {
     let mut facts = vec![("retransmits", Fact::Count(own.retransmits.into()))];
     facts.extend(after.map(|after| ("after_ns", Fact::Count(nanoseconds(after)))));
     Verdict::Found(Box::new(Found {
-severity: if silent { PATTERN.severity } else { Severity::Info },
-facts,
-..Found::of(&PATTERN, 0.95, format!(
-            "{} gave up connecting to {}{spent}{why}.",
-            who(owner(view), "A process"),
-            end.tuple().remote_address(),
-        ))
-}))
+        severity: if silent { PATTERN.severity } else { Severity::Info },
+        facts,
+        ..Found::of(
+            &PATTERN,
+            0.95,
+            format!(
+                "{} gave up connecting to {}{spent}{why}.",
+                who(owner(view), "A process"),
+                end.tuple().remote_address(),
+            ),
+        )
+    }))
 }

@@ -51,7 +51,9 @@ firewall drops. Give connect() a deadline of your own, shorter than two minutes.
                 0ms    c CLOSE>SYN_SENT owned
                 3000ms c SYN_SENT>CLOSE err=ETIMEDOUT retransmits=1 unacked=1
             ",
-            expect: &["connect_timeout warning ETIMEDOUT local=curl[42] peer=none reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "connect_timeout warning ETIMEDOUT local=curl[42] peer=none reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "an ICMP error answered: another pattern",
@@ -85,7 +87,9 @@ firewall drops. Give connect() a deadline of your own, shorter than two minutes.
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Some((Timeout::Connect, errno)), Some(end)) = (timeout::of(view), view.end) else { return Verdict::No };
+    let (Some((Timeout::Connect, errno)), Some(end)) = (timeout::of(view), view.end) else {
+        return Verdict::No;
+    };
     let Occasion::Failed { at, .. } = *view.occasion else { return Verdict::No };
     let own = &end.snapshot.socket;
     let took = end.snapshot.age(at);
@@ -101,13 +105,17 @@ fn judge(view: &View<'_>) -> Verdict {
         facts.push(("user_timeout_ms", Fact::Count(own.user_timeout.into())));
     }
     Verdict::Found(Box::new(Found {
-errno: Some(errno),
-facts,
-..Found::of(&PATTERN, 0.98, format!(
-            "{} could not connect to {}: {} SYNs were not answered{after}.{limit}",
-            who(owner(view), "A process"),
-            end.tuple().remote_address(),
-            u32::from(own.retransmits) + 1,
-        ))
-}))
+        errno: Some(errno),
+        facts,
+        ..Found::of(
+            &PATTERN,
+            0.98,
+            format!(
+                "{} could not connect to {}: {} SYNs were not answered{after}.{limit}",
+                who(owner(view), "A process"),
+                end.tuple().remote_address(),
+                u32::from(own.retransmits) + 1,
+            ),
+        )
+    }))
 }

@@ -141,14 +141,14 @@ fn judge(view: &View<'_>) -> Verdict {
         message = format!("{message} {name} then reached port {} at another address.", address.port());
     }
     Verdict::Found(Box::new(Found {
-severity: if end.retried.is_some() { Severity::Info } else { PATTERN.severity },
-errno: Some(Errno::ECONNREFUSED),
-advice: PATTERN.text.of(Lang::En).advice.to_owned(),
-facts: vec![
+        severity: if end.retried.is_some() { Severity::Info } else { PATTERN.severity },
+        errno: Some(Errno::ECONNREFUSED),
+        advice: PATTERN.text.of(Lang::En).advice.to_owned(),
+        facts: vec![
             ("no_listener_seen", Fact::Flag(nobody)),
             ("after_ns", Fact::Count(nanoseconds(at.since(Time(end.snapshot.past.born_ns))))),
             ("retransmits", Fact::Count(end.snapshot.socket.retransmits.into())),
         ],
-..Found::of(&PATTERN, 0.99, message)
-}))
+        ..Found::of(&PATTERN, 0.99, message)
+    }))
 }

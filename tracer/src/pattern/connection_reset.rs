@@ -60,7 +60,9 @@ connection.",
                 100.02ms c ESTABLISHED>CLOSE err=ECONNRESET unacked=9
                 100.05ms s reset-sent reason=NOT_SPECIFIED owned shutdown=3
             ",
-            expect: &["connection_reset warning ECONNRESET local=curl[42] peer=nginx[17] reason=NOT_SPECIFIED"],
+            expect: &[
+                "connection_reset warning ECONNRESET local=curl[42] peer=nginx[17] reason=NOT_SPECIFIED",
+            ],
         },
         Scenario {
             name: "the cause is not visible here",
@@ -166,7 +168,9 @@ connection.",
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::Failed { old, errno, .. }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::Failed { old, errno, .. }, Some(end)) = (*view.occasion, view.end) else {
+        return Verdict::No;
+    };
     let Some((_, before)) = end.reset_received else { return Verdict::No };
     let open = matches!(old, State::Established | State::FinWait1 | State::FinWait2 | State::CloseWait);
     if !open || before.queued() || before.dead() {
@@ -188,7 +192,8 @@ fn judge(view: &View<'_>) -> Verdict {
         return Verdict::Wait;
     }
     let owner = owner(view);
-    let reason = sender.and_then(|sent| view.host.reason(sent.reason)).map_or(String::new(), |r| format!(" ({r})"));
+    let reason =
+        sender.and_then(|sent| view.host.reason(sent.reason)).map_or(String::new(), |r| format!(" ({r})"));
     let what = match (peer_owner(view), sender) {
         (Some(peer), Some(_)) => {
             format!("{} reset its connection to {}{reason}.", who(Some(peer), ""), who(owner, "a process"))
@@ -202,16 +207,23 @@ fn judge(view: &View<'_>) -> Verdict {
     let told_loss = loss(&end.snapshot);
     let call = if errno == Errno::EPIPE { "write" } else { "read or write" };
     Verdict::Found(Box::new(Found {
-errno: Some(errno),
-facts: vec![
+        errno: Some(errno),
+        facts: vec![
             ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
             ("unsent_bytes", Fact::Count(end.snapshot.unsent().into())),
             ("unread_bytes", Fact::Count(before.unread().into())),
             ("received_bytes", Fact::Count(before.socket.bytes_received)),
             ("retransmits", Fact::Count(before.socket.retransmits.into())),
         ],
-..Found::of(&PATTERN, 0.95, format!("{what} The next {call} of {} fails with {errno}.{told_loss}", comm(owner, "the process")))
-}))
+        ..Found::of(
+            &PATTERN,
+            0.95,
+            format!(
+                "{what} The next {call} of {} fails with {errno}.{told_loss}",
+                comm(owner, "the process")
+            ),
+        )
+    }))
 }
 
 /// Whether nothing was received: data met a socket shut down for receiving, and its own kernel reset both ends.

@@ -164,7 +164,8 @@ fn writer(view: &View<'_>, at: Time) -> Verdict {
     if written == 0 || before.queued() || before.dead() {
         return Verdict::No;
     }
-    let answer = view.peer_parked.and_then(|orphan| orphan.reset_sent).or(view.peer.and_then(|peer| peer.reset_sent));
+    let answer =
+        view.peer_parked.and_then(|orphan| orphan.reset_sent).or(view.peer.and_then(|peer| peer.reset_sent));
     match answer {
         Some(SentReset { answered: None, .. }) => return Verdict::No,
         None if view.loose.is_none() && !view.last => return Verdict::Wait,
@@ -180,7 +181,11 @@ fn writer(view: &View<'_>, at: Time) -> Verdict {
             format!("{name} wrote {} {} later, as the close was on its way", bytes(written), spoken(kept))
         }
         Some(kept) => {
-            format!("{name} kept its socket in CLOSE_WAIT for {} and then wrote {}", spoken(kept), bytes(written))
+            format!(
+                "{name} kept its socket in CLOSE_WAIT for {} and then wrote {}",
+                spoken(kept),
+                bytes(written)
+            )
         }
         None => format!("{name} kept its socket in CLOSE_WAIT and then wrote {}", bytes(written)),
     };
@@ -188,12 +193,16 @@ fn writer(view: &View<'_>, at: Time) -> Verdict {
     facts.extend(kept.map(|kept| ("close_wait_ns", Fact::Count(nanoseconds(kept)))));
     facts.push(("eof_read", Fact::Flag(end.snapshot.past.eof_read_ns != 0)));
     Verdict::Found(Box::new(Found {
-errno: Some(Errno::EPIPE),
-facts,
-..Found::of(&PATTERN, 0.95, format!(
-            "{first} closed first. {how_long}; the kernel answered RST. The next write fails with EPIPE and SIGPIPE.",
-        ))
-}))
+        errno: Some(Errno::EPIPE),
+        facts,
+        ..Found::of(
+            &PATTERN,
+            0.95,
+            format!(
+                "{first} closed first. {how_long}; the kernel answered RST. The next write fails with EPIPE and SIGPIPE.",
+            ),
+        )
+    }))
 }
 
 /// The end that had closed, told when the one that wrote is not on this host.
@@ -214,13 +223,17 @@ fn closer(view: &View<'_>, at: Time) -> Verdict {
     let mut facts = vec![("refused_bytes", Fact::Count(segment.payload.into()))];
     facts.extend(closed.map(|closed| ("closed_for_ns", Fact::Count(nanoseconds(at.since(closed))))));
     Verdict::Found(Box::new(Found {
-facts,
-..Found::of(&PATTERN, 0.95, format!(
-            "{remote} wrote {} to a connection that {} had closed{ago}; the kernel answered RST, and the writer gets EPIPE.",
-            bytes(segment.payload),
-            who(owner, "a process here"),
-        ))
-}))
+        facts,
+        ..Found::of(
+            &PATTERN,
+            0.95,
+            format!(
+                "{remote} wrote {} to a connection that {} had closed{ago}; the kernel answered RST, and the writer gets EPIPE.",
+                bytes(segment.payload),
+                who(owner, "a process here"),
+            ),
+        )
+    }))
 }
 
 /// Whether the write left before the close could be known: within about two round trips.

@@ -58,7 +58,9 @@ Turn on SO_KEEPALIVE with TCP_KEEPIDLE below the idle limit of what lies between
                 0ms        c SYN_SENT>ESTABLISHED
                 7200000ms  c sample ESTABLISHED silent=7199000
             ",
-            expect: &["half_open_suspect info errno=none local=psql[42] peer=none reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "half_open_suspect info errno=none local=psql[42] peer=none reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "keepalive would notice",

@@ -55,7 +55,9 @@ SYN 没有得到 SYN-ACK 或 RST,而是 ICMP 错误,connect() 返回对应的 er
                 0ms    c CLOSE>SYN_SENT owned
                 1000ms c SYN_SENT>CLOSE err=EHOSTUNREACH retransmits=1
             ",
-            expect: &["icmp_unreachable warning EHOSTUNREACH local=curl[42] peer=none reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "icmp_unreachable warning EHOSTUNREACH local=curl[42] peer=none reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "a firewall says port unreachable: no RST, so no closed port",
@@ -115,17 +117,17 @@ fn judge(view: &View<'_>) -> Verdict {
     let mut facts = vec![("retransmits", Fact::Count(end.snapshot.socket.retransmits.into()))];
     facts.extend(took.map(|took| ("after_ns", Fact::Count(nanoseconds(took)))));
     Verdict::Found(Box::new(Found {
-errno: Some(errno),
-facts,
-..Found::of(
-&PATTERN,
-// The host itself answers so when the next hop is silent.
-if errno == Errno::EHOSTUNREACH { 0.8 } else { 0.9 },
-format!(
-            "{} could not connect to {}: an ICMP error came{after}{hint}, and connect() fails with {errno}.",
-            who(owner(view), "A process"),
-            end.tuple().remote_address(),
-        ),
-)
-}))
+        errno: Some(errno),
+        facts,
+        ..Found::of(
+            &PATTERN,
+            // The host itself answers so when the next hop is silent.
+            if errno == Errno::EHOSTUNREACH { 0.8 } else { 0.9 },
+            format!(
+                "{} could not connect to {}: an ICMP error came{after}{hint}, and connect() fails with {errno}.",
+                who(owner(view), "A process"),
+                end.tuple().remote_address(),
+            ),
+        )
+    }))
 }

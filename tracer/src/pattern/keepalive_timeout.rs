@@ -53,7 +53,9 @@ more often than that.",
                 2999ms c reset-sent reason=TCP_KEEPALIVE_TIMEOUT keepalive probes=2
                 3000ms c ESTABLISHED>CLOSE err=ETIMEDOUT keepalive probes=2 silent=3000
             ",
-            expect: &["keepalive_timeout warning ETIMEDOUT local=psql[42] peer=none reason=TCP_KEEPALIVE_TIMEOUT also= count=1 signal=none complete"],
+            expect: &[
+                "keepalive_timeout warning ETIMEDOUT local=psql[42] peer=none reason=TCP_KEEPALIVE_TIMEOUT also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "data was in flight: retransmissions, not keepalive",
@@ -88,7 +90,9 @@ more often than that.",
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Some((Timeout::Keepalive, errno)), Some(end)) = (timeout::of(view), view.end) else { return Verdict::No };
+    let (Some((Timeout::Keepalive, errno)), Some(end)) = (timeout::of(view), view.end) else {
+        return Verdict::No;
+    };
     let (at, owner) = (&end.snapshot, owner(view));
     let silence = at.silence(view.host.hz);
     let silent = silence.map_or(String::new(), |silence| format!(" in {}", spoken(silence)));
@@ -98,14 +102,18 @@ fn judge(view: &View<'_>) -> Verdict {
         facts.push(("user_timeout_ms", Fact::Count(at.socket.user_timeout.into())));
     }
     Verdict::Found(Box::new(Found {
-errno: Some(errno),
-facts,
-..Found::of(&PATTERN, 0.99, format!(
-            "{} answered none of {} keepalive probes of {}{silent}. The next call of {} fails with {errno}.",
-            end.tuple().remote_address(),
-            at.socket.probes,
-            who(owner, "a process"),
-            comm(owner, "the process"),
-        ))
-}))
+        errno: Some(errno),
+        facts,
+        ..Found::of(
+            &PATTERN,
+            0.99,
+            format!(
+                "{} answered none of {} keepalive probes of {}{silent}. The next call of {} fails with {errno}.",
+                end.tuple().remote_address(),
+                at.socket.probes,
+                who(owner, "a process"),
+                comm(owner, "the process"),
+            ),
+        )
+    }))
 }

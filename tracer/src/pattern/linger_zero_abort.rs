@@ -53,7 +53,9 @@ RST is sent for that, whatever SO_LINGER says (close_with_unread_data).",
                 100.05ms s ESTABLISHED>CLOSE owned linger0 shutdown=3
                 100.06ms s reset-sent reason=TCP_STATE owned linger0 shutdown=3
             ",
-            expect: &["linger_zero_abort warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_STATE also= count=1 signal=none complete"],
+            expect: &[
+                "linger_zero_abort warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_STATE also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "the victim is elsewhere",
@@ -155,38 +157,48 @@ fn judge(view: &View<'_>) -> Verdict {
                 return Verdict::Wait;
             }
             let Some((how, confidence)) = asked(cause) else { return Verdict::No };
-    let told_loss = loss(&end.snapshot);
+            let told_loss = loss(&end.snapshot);
             let victim = owner(view);
             Verdict::Found(Box::new(Found {
-errno: Some(errno),
-facts: vec![
+                errno: Some(errno),
+                facts: vec![
                     ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
                     ("unsent_bytes", Fact::Count(end.snapshot.unsent().into())),
                 ],
-..Found::of(&PATTERN, confidence, format!(
-                    "{} aborted its connection to {} on purpose ({how}). The next call of {} fails with \
-                     {errno}.{told_loss}",
-                    who(peer_owner(view), "The other end"),
-                    who(victim, "a process"),
-                    comm(victim, "the process"),
-                ))
-}))
+                ..Found::of(
+                    &PATTERN,
+                    confidence,
+                    format!(
+                        "{} aborted its connection to {} on purpose ({how}). The next call of {} fails with \
+                         {errno}.{told_loss}",
+                        who(peer_owner(view), "The other end"),
+                        who(victim, "a process"),
+                        comm(victim, "the process"),
+                    ),
+                )
+            }))
         }
         Occasion::ResetSent { .. } => {
-            let Some((how, confidence)) = cause::of(end, view.host).and_then(asked) else { return Verdict::No };
+            let Some((how, confidence)) = cause::of(end, view.host).and_then(asked) else {
+                return Verdict::No;
+            };
             if let Some(verdict) = cause::leave_to_victim(view) {
                 return verdict;
             }
             let late = cause::peer_had_closed(view);
             Verdict::Found(Box::new(Found {
-severity: if late { Severity::Info } else { PATTERN.severity },
-facts: vec![("unsent_bytes", Fact::Count(end.snapshot.unsent().into()))],
-..Found::of(&PATTERN, confidence, format!(
-                    "{} aborted its connection to {} on purpose ({how}); the other end gets ECONNRESET.",
-                    who(owner(view), "A process"),
-                    end.tuple().remote_address(),
-                ))
-}))
+                severity: if late { Severity::Info } else { PATTERN.severity },
+                facts: vec![("unsent_bytes", Fact::Count(end.snapshot.unsent().into()))],
+                ..Found::of(
+                    &PATTERN,
+                    confidence,
+                    format!(
+                        "{} aborted its connection to {} on purpose ({how}); the other end gets ECONNRESET.",
+                        who(owner(view), "A process"),
+                        end.tuple().remote_address(),
+                    ),
+                )
+            }))
         }
         _ => Verdict::No,
     }

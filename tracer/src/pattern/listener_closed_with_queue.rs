@@ -64,7 +64,9 @@ over (socket activation, SO_REUSEPORT with tcp_migrate_req).",
                 90.2ms   t ESTABLISHED>CLOSE queued
                 90.21ms  t reset-sent reason=TCP_STATE queued
             ",
-            expect: &["listener_closed_with_queue warning errno=none local=nginx[17] peer=curl[42] reason=TCP_STATE also= count=2 signal=none complete"],
+            expect: &[
+                "listener_closed_with_queue warning errno=none local=nginx[17] peer=curl[42] reason=TCP_STATE also= count=2 signal=none complete",
+            ],
         },
         Scenario {
             name: "nobody waited",
@@ -127,12 +129,16 @@ fn judge(view: &View<'_>) -> Verdict {
         facts.push(("after_close_ns", Fact::Count(nanoseconds(at.since(*closed)))));
     }
     Verdict::Found(Box::new(Found {
-facts,
-count,
-..Found::of(&PATTERN, 0.98, format!(
-            "{} closed its listener on port {} while {clients} waiting in its queue; they get ECONNRESET.",
-            who(listener.and_then(|listener| listener.owner), "A process"),
-            end.tuple().local_port,
-        ))
-}))
+        facts,
+        count,
+        ..Found::of(
+            &PATTERN,
+            0.98,
+            format!(
+                "{} closed its listener on port {} while {clients} waiting in its queue; they get ECONNRESET.",
+                who(listener.and_then(|listener| listener.owner), "A process"),
+                end.tuple().local_port,
+            ),
+        )
+    }))
 }

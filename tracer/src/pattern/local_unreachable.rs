@@ -53,7 +53,9 @@ connect() 立即失败,没有发出 SYN:ENETUNREACH(没有路由)、EHOSTUNREACH
                 c = 10.0.0.1:0 > 192.0.2.1:8080 out curl[42]
                 0ms  c fails ENETUNREACH call=connect fd=5
             ",
-            expect: &["local_unreachable warning ENETUNREACH local=curl[42] fd=5 peer=none reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "local_unreachable warning ENETUNREACH local=curl[42] fd=5 peer=none reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "a prohibit route",
@@ -70,7 +72,9 @@ connect() 立即失败,没有发出 SYN:ENETUNREACH(没有路由)、EHOSTUNREACH
                 0ms     c CLOSE>SYN_SENT owned
                 3100ms  c SYN_SENT>CLOSE err=EHOSTUNREACH retransmits=2 refused=EBUSY
             ",
-            expect: &["local_unreachable warning EHOSTUNREACH local=curl[42] peer=none reason=none also= count=1"],
+            expect: &[
+                "local_unreachable warning EHOSTUNREACH local=curl[42] peer=none reason=none also= count=1",
+            ],
         },
         Scenario {
             name: "an own rule drops the SYNs",
@@ -79,7 +83,9 @@ connect() 立即失败,没有发出 SYN:ENETUNREACH(没有路由)、EHOSTUNREACH
                 0ms     c CLOSE>SYN_SENT owned
                 3000ms  c SYN_SENT>CLOSE err=ETIMEDOUT retransmits=1 refused=EPERM
             ",
-            expect: &["local_unreachable warning ETIMEDOUT local=curl[42] peer=none reason=none also=connect_timeout count=1"],
+            expect: &[
+                "local_unreachable warning ETIMEDOUT local=curl[42] peer=none reason=none also=connect_timeout count=1",
+            ],
         },
         Scenario {
             name: "an own rule drops the data of an open connection",
@@ -133,7 +139,8 @@ fn judge(view: &View<'_>) -> Verdict {
     let Some(end) = view.end else { return Verdict::No };
     match *view.occasion {
         Occasion::Called { .. } => {
-            let Some((called, _)) = end.called.as_ref().filter(|(called, _)| called.call == Call::Connect) else {
+            let Some((called, _)) = end.called.as_ref().filter(|(called, _)| called.call == Call::Connect)
+            else {
                 return Verdict::No;
             };
             match refusal(called.errno) {
@@ -149,14 +156,17 @@ fn judge(view: &View<'_>) -> Verdict {
             let connecting = old == State::SynSent;
             let silent = connecting && end.reset_received.is_none() && errno == Errno::EHOSTUNREACH;
             let timeout = timeout::of(view).map(|(which, _)| which);
-            let by_timer = matches!(timeout, Some(Timeout::Connect | Timeout::Retransmission | Timeout::User));
+            let by_timer =
+                matches!(timeout, Some(Timeout::Connect | Timeout::Retransmission | Timeout::User));
             if !silent && !by_timer {
                 return Verdict::No;
             }
             let why = match refused {
                 Errno::EBUSY if connecting => "the next hop does not answer ARP or neighbour discovery",
                 Errno::EPERM => "an own firewall rule drops them",
-                Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::ENETDOWN => "there is no way to it any more",
+                Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::ENETDOWN => {
+                    "there is no way to it any more"
+                }
                 _ => return Verdict::No,
             };
             found(view, errno, "because its segments do not leave this host", why, 0.95)

@@ -51,7 +51,9 @@ on the way, send keepalives more often than they forget.",
                 100.01ms c reset-received unacked=7
                 100.02ms c ESTABLISHED>CLOSE err=ECONNRESET unacked=7
             ",
-            expect: &["peer_lost_state warning ECONNRESET local=curl[42] peer=none reason=NO_SOCKET also= count=1 signal=none complete"],
+            expect: &[
+                "peer_lost_state warning ECONNRESET local=curl[42] peer=none reason=NO_SOCKET also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "its listener answers",
@@ -99,9 +101,14 @@ on the way, send keepalives more often than they forget.",
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::Failed { old, errno, .. }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::Failed { old, errno, .. }, Some(end)) = (*view.occasion, view.end) else {
+        return Verdict::No;
+    };
     let Some((_, before)) = end.reset_received else { return Verdict::No };
-    if !matches!(old, State::Established | State::FinWait1 | State::FinWait2) || before.queued() || before.dead() {
+    if !matches!(old, State::Established | State::FinWait1 | State::FinWait2)
+        || before.queued()
+        || before.dead()
+    {
         return Verdict::No;
     }
     if view.peer.is_some_and(|peer| peer.reset_sent.is_some()) || end.reset_sent.is_some() {
@@ -124,17 +131,21 @@ fn judge(view: &View<'_>) -> Verdict {
     let owner = owner(view);
     let told_loss = loss(&end.snapshot);
     Verdict::Found(Box::new(Found {
-errno: Some(errno),
-facts: vec![
+        errno: Some(errno),
+        facts: vec![
             ("retransmits", Fact::Count(own.retransmits.into())),
             ("probes", Fact::Count(own.probes.into())),
             ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
         ],
-..Found::of(&PATTERN, confidence, format!(
-            "{} has forgotten its connection to {}: {how}. The next call of {} fails with {errno}.{told_loss}",
-            end.tuple().remote_address(),
-            who(owner, "a process"),
-            comm(owner, "the process"),
-        ))
-}))
+        ..Found::of(
+            &PATTERN,
+            confidence,
+            format!(
+                "{} has forgotten its connection to {}: {how}. The next call of {} fails with {errno}.{told_loss}",
+                end.tuple().remote_address(),
+                who(owner, "a process"),
+                comm(owner, "the process"),
+            ),
+        )
+    }))
 }

@@ -151,14 +151,18 @@ fn judge(view: &View<'_>) -> Verdict {
     let waited = at.since(orphan.at);
     let peer = who(peer_owner(view), &orphan.tuple.remote_address().to_string());
     Verdict::Found(Box::new(Found {
-facts: vec![
+        facts: vec![
             ("fin_wait2_ns", Fact::Count(nanoseconds(waited))),
             ("fin_timeout_ns", Fact::Count(nanoseconds(orphan.stays))),
         ],
-..Found::of(&PATTERN, 0.95, format!(
-            "{} closed {} ago and that was acknowledged, but {peer} has not closed its end: it sits in CLOSE_WAIT there.",
-            who(owner(view), "A process here"),
-            spoken(waited),
-        ))
-}))
+        ..Found::of(
+            &PATTERN,
+            0.95,
+            format!(
+                "{} closed {} ago and that was acknowledged, but {peer} has not closed its end: it sits in CLOSE_WAIT there.",
+                who(owner(view), "A process here"),
+                spoken(waited),
+            ),
+        )
+    }))
 }

@@ -53,7 +53,9 @@ Repeat an idempotent request on a new connection.",
                 10.3ms   c eof-unanswered
                 11ms     c CLOSE_WAIT>LAST_ACK owned
             ",
-            expect: &["premature_eof warning errno=none local=curl[42] peer=nginx[17] reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "premature_eof warning errno=none local=curl[42] peer=nginx[17] reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "it was killed: the death is told first",
@@ -138,13 +140,15 @@ fn judge(view: &View<'_>) -> Verdict {
         return Verdict::Wait;
     }
     let process = owner(view);
-    let peer = peer_owner(view).map_or_else(|| end.tuple().remote_address().to_string(), |peer| who(Some(peer), ""));
+    let peer =
+        peer_owner(view).map_or_else(|| end.tuple().remote_address().to_string(), |peer| who(Some(peer), ""));
     let (confidence, how) = match death {
         Some(death) => (0.95, format!("{peer} ended ({})", death.name())),
         None if seen => (0.7, format!("{peer} closed")),
         None => (0.6, format!("{peer} closed")),
     };
-    let after = peer_closed(view).filter(|closed| end.snapshot.past.born_ns != 0 && closed.0 > end.snapshot.past.born_ns);
+    let after = peer_closed(view)
+        .filter(|closed| end.snapshot.past.born_ns != 0 && closed.0 > end.snapshot.past.born_ns);
     let age = after.map_or(String::new(), |closed| {
         format!(" {} into the connection", spoken(closed.since(crate::time::Time(end.snapshot.past.born_ns))))
     });

@@ -59,7 +59,9 @@ SIGSEGV、SIGABRT、SIGBUS、SIGFPE、SIGILL 是崩溃。SIGKILL 是某一方的
                 100.1ms  c ESTABLISHED>CLOSE_WAIT
                 101ms    c CLOSE_WAIT>LAST_ACK owned
             ",
-            expect: &["process_died critical errno=none local=nginx[17] peer=curl[42] reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "process_died critical errno=none local=nginx[17] peer=curl[42] reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "with unread data the client gets ECONNRESET",
@@ -74,7 +76,9 @@ SIGSEGV、SIGABRT、SIGBUS、SIGFPE、SIGILL 是崩溃。SIGKILL 是某一方的
                 100.05ms s ESTABLISHED>CLOSE owned unread=7 shutdown=3 exit=SIGSEGV
                 100.06ms s reset-sent reason=TCP_ABORT_ON_CLOSE owned unread=7 shutdown=3
             ",
-            expect: &["process_died critical ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_ABORT_ON_CLOSE also= count=1 signal=none complete"],
+            expect: &[
+                "process_died critical ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_ABORT_ON_CLOSE also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "what is left of it is parked before the finding is told",
@@ -178,14 +182,14 @@ fn found(
     let told_loss = view.end.filter(|_| errno.is_some()).map_or_else(String::new, |end| loss(&end.snapshot));
     let message = format!("{message}{told_loss}");
     Verdict::Found(Box::new(Found {
-severity,
-errno,
-facts: vec![
+        severity,
+        errno,
+        facts: vec![
             ("death", Fact::Text(death.name())),
             ("unread_bytes", Fact::Count(view.end.map_or(0, |end| end.snapshot.unread()).into())),
         ],
-..Found::of(&PATTERN, 0.97, message)
-}))
+        ..Found::of(&PATTERN, 0.97, message)
+    }))
 }
 
 fn how(death: Death) -> String {

@@ -52,7 +52,9 @@ Look at the other host and at the way to it. If a quarter of an hour is too long
                 1ms    c SYN_SENT>ESTABLISHED
                 6000ms c ESTABLISHED>CLOSE err=ETIMEDOUT retransmits=4 unacked=1000 silent=6000
             ",
-            expect: &["retransmission_timeout warning ETIMEDOUT local=curl[42] peer=none reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "retransmission_timeout warning ETIMEDOUT local=curl[42] peer=none reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "its record was lost, and the program comes upon it",
@@ -63,7 +65,9 @@ Look at the other host and at the way to it. If a quarter of an hour is too long
                 6000ms c recv ETIMEDOUT closed owned retransmits=4 unacked=1000
                 6900ms c recv ETIMEDOUT closed owned
             ",
-            expect: &["retransmission_timeout warning ETIMEDOUT local=curl[42] peer=none missing=state_change"],
+            expect: &[
+                "retransmission_timeout warning ETIMEDOUT local=curl[42] peer=none missing=state_change",
+            ],
         },
         Scenario {
             name: "an ICMP error had come",
@@ -120,17 +124,21 @@ fn judge(view: &View<'_>) -> Verdict {
     ];
     facts.extend(silence.map(|silence| ("silent_ns", Fact::Count(nanoseconds(silence)))));
     Verdict::Found(Box::new(Found {
-errno: Some(errno),
-facts,
-..Found::of(&PATTERN, 0.97, format!(
-            "{} acknowledged nothing of what {} had sent{silent}; the kernel gave up after {} retransmissions. {} \
-             are lost, and the next call of {} fails with {errno}.{}",
-            end.tuple().remote_address(),
-            who(owner, "a process"),
-            at.socket.retransmits,
-            bytes(at.undelivered()),
-            comm(owner, "the process"),
-            timeout::icmp_before(errno),
-        ))
-}))
+        errno: Some(errno),
+        facts,
+        ..Found::of(
+            &PATTERN,
+            0.97,
+            format!(
+                "{} acknowledged nothing of what {} had sent{silent}; the kernel gave up after {} retransmissions. {} \
+                 are lost, and the next call of {} fails with {errno}.{}",
+                end.tuple().remote_address(),
+                who(owner, "a process"),
+                at.socket.retransmits,
+                bytes(at.undelivered()),
+                comm(owner, "the process"),
+                timeout::icmp_before(errno),
+            ),
+        )
+    }))
 }

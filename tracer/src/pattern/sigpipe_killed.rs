@@ -113,13 +113,17 @@ fn judge(view: &View<'_>) -> Verdict {
         return Verdict::No;
     };
     Verdict::Found(Box::new(Found {
-errno: Some(Errno::EPIPE),
-facts: vec![("died_after_ns", Fact::Count(nanoseconds(killed.since(piped.at))))],
-..Found::of(&PATTERN, 0.98, format!(
-            "{} was killed by SIGPIPE: it wrote to its connection to {} {}.",
-            who(owner(view), "A process"),
-            end.tuple().remote_address(),
-            broken_pipe::why(end, at),
-        ))
-}))
+        errno: Some(Errno::EPIPE),
+        facts: vec![("died_after_ns", Fact::Count(nanoseconds(killed.since(piped.at))))],
+        ..Found::of(
+            &PATTERN,
+            0.98,
+            format!(
+                "{} was killed by SIGPIPE: it wrote to its connection to {} {}.",
+                who(owner(view), "A process"),
+                end.tuple().remote_address(),
+                broken_pipe::why(end, at),
+            ),
+        )
+    }))
 }

@@ -55,7 +55,9 @@ queue, whatever POSIX says. Network managers do it when an address goes away, se
                 100.02ms c reset-sent reason=TCP_STATE owned by=ss[99]
                 100.03ms c ESTABLISHED>CLOSE err=ECONNABORTED owned by=ss[99]
             ",
-            expect: &["socket_destroyed warning ECONNABORTED local=curl[42] peer=nginx[17] reason=TCP_STATE also= count=1 signal=none complete"],
+            expect: &[
+                "socket_destroyed warning ECONNABORTED local=curl[42] peer=nginx[17] reason=TCP_STATE also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "while it connects",
@@ -89,7 +91,8 @@ queue, whatever POSIX says. Network managers do it when an address goes away, se
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::Failed { old, errno: Errno::ECONNABORTED, .. }, Some(end)) = (*view.occasion, view.end) else {
+    let (Occasion::Failed { old, errno: Errno::ECONNABORTED, .. }, Some(end)) = (*view.occasion, view.end)
+    else {
         return Verdict::No;
     };
     if old == State::Listen || end.snapshot.dead() {
@@ -99,21 +102,26 @@ fn judge(view: &View<'_>) -> Verdict {
         return Verdict::Wait; // for the other end, which this finding names if it is here
     }
     let owner = owner(view);
-    let actor = end.reset_sent.and_then(|sent| sent.by).filter(|by| owner.is_none_or(|owner| owner.pid != by.pid));
+    let actor =
+        end.reset_sent.and_then(|sent| sent.by).filter(|by| owner.is_none_or(|owner| owner.pid != by.pid));
     let by = actor.map_or_else(|| "an administrator".to_owned(), |by| format!("{}[{}]", by.comm, by.pid));
     let mut facts = vec![("unacked_bytes", Fact::Count(end.snapshot.unacked().into()))];
     if actor.is_some() {
         facts.push(("destroyed_by", Fact::Text(by.clone())));
     }
     Verdict::Found(Box::new(Found {
-errno: Some(Errno::ECONNABORTED),
-facts,
-..Found::of(&PATTERN, 0.99, format!(
-            "{by} destroyed the connection of {} to {}. The next call of {} fails with ECONNABORTED, the other end \
-             gets a RST.",
-            who(owner, "a process"),
-            end.tuple().remote_address(),
-            comm(owner, "the process"),
-        ))
-}))
+        errno: Some(Errno::ECONNABORTED),
+        facts,
+        ..Found::of(
+            &PATTERN,
+            0.99,
+            format!(
+                "{by} destroyed the connection of {} to {}. The next call of {} fails with ECONNABORTED, the other end \
+                 gets a RST.",
+                who(owner, "a process"),
+                end.tuple().remote_address(),
+                comm(owner, "the process"),
+            ),
+        )
+    }))
 }

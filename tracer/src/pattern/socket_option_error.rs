@@ -18,8 +18,21 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &[],
     settings: &[],
     errnos: &[
-        "EBADF", "ENOTSOCK", "EFAULT", "EINVAL", "ENOPROTOOPT", "EOPNOTSUPP", "EDOM", "ENOBUFS", "ENOENT", "EPERM",
-        "ENODEV", "EBUSY", "EISCONN", "ENOTCONN", "ENOMEM",
+        "EBADF",
+        "ENOTSOCK",
+        "EFAULT",
+        "EINVAL",
+        "ENOPROTOOPT",
+        "EOPNOTSUPP",
+        "EDOM",
+        "ENOBUFS",
+        "ENOENT",
+        "EPERM",
+        "ENODEV",
+        "EBUSY",
+        "EISCONN",
+        "ENOTCONN",
+        "ENOMEM",
     ],
     needs: &["call"],
     text: Text {
@@ -58,7 +71,9 @@ setsockopt() 或 getsockopt() 失败。ENOPROTOOPT:该级别没有这个选项,�
                 c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
                 0ms  c fails ENOENT call=set:SOL_TCP/TCP_ULP fd=5
             ",
-            expect: &["socket_option_error info ENOENT local=curl[42] fd=5 peer=none reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "socket_option_error info ENOENT local=curl[42] fd=5 peer=none reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "one finding a process, option and errno",

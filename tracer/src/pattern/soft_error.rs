@@ -53,7 +53,9 @@ connect() was in progress.",
                 0ms    c SYN_SENT>ESTABLISHED
                 400ms  c retransmit soft=EHOSTUNREACH unacked=10
             ",
-            expect: &["soft_error warning errno=none local=curl[42] peer=none reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "soft_error warning errno=none local=curl[42] peer=none reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "the program reads it by SO_ERROR",

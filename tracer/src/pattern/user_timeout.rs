@@ -84,17 +84,21 @@ fn judge(view: &View<'_>) -> Verdict {
     ];
     facts.extend(at.silence(view.host.hz).map(|silence| ("silent_ns", Fact::Count(nanoseconds(silence)))));
     Verdict::Found(Box::new(Found {
-errno: Some(errno),
-facts,
-..Found::of(&PATTERN, 0.95, format!(
-            "{} acknowledged nothing of what {} had sent within its TCP_USER_TIMEOUT of {} ms. {} are lost, and the \
-             next call of {} fails with {errno}.{}",
-            end.tuple().remote_address(),
-            who(owner, "a process"),
-            at.socket.user_timeout,
-            bytes(at.undelivered()),
-            comm(owner, "the process"),
-            timeout::icmp_before(errno),
-        ))
-}))
+        errno: Some(errno),
+        facts,
+        ..Found::of(
+            &PATTERN,
+            0.95,
+            format!(
+                "{} acknowledged nothing of what {} had sent within its TCP_USER_TIMEOUT of {} ms. {} are lost, and the \
+                 next call of {} fails with {errno}.{}",
+                end.tuple().remote_address(),
+                who(owner, "a process"),
+                at.socket.user_timeout,
+                bytes(at.undelivered()),
+                comm(owner, "the process"),
+                timeout::icmp_before(errno),
+            ),
+        )
+    }))
 }

@@ -59,7 +59,9 @@ whole host vanished during the stall, or the program's own limit was shorter tha
                 1ms    c SYN_SENT>ESTABLISHED
                 3000ms c ESTABLISHED>CLOSE err=ETIMEDOUT probes=3 unsent=169416 window=0 silent=2500
             ",
-            expect: &["zero_window_stall warning ETIMEDOUT local=curl[42] peer=none reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "zero_window_stall warning ETIMEDOUT local=curl[42] peer=none reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "the window was open: keepalive or retransmission, not this",
@@ -80,7 +82,9 @@ whole host vanished during the stall, or the program's own limit was shorter tha
                 11100ms  c sample ESTABLISHED unsent=5000 window=0 probes=0
                 16000ms  c sample ESTABLISHED unsent=5000 window=0 probes=1
             ",
-            expect: &["zero_window_stall warning errno=none local=curl[42] peer=none reason=none also= count=1 signal=none complete"],
+            expect: &[
+                "zero_window_stall warning errno=none local=curl[42] peer=none reason=none also= count=1 signal=none complete",
+            ],
         },
         Scenario {
             name: "it stalls now and then, and data passes in between",
@@ -110,7 +114,9 @@ fn judge(view: &View<'_>) -> Verdict {
     if let Occasion::Stalled { at } = *view.occasion {
         return stalls(view, at);
     }
-    let (Some((Timeout::ZeroWindow, errno)), Some(end)) = (timeout::of(view), view.end) else { return Verdict::No };
+    let (Some((Timeout::ZeroWindow, errno)), Some(end)) = (timeout::of(view), view.end) else {
+        return Verdict::No;
+    };
     let (at, owner) = (&end.snapshot, owner(view));
     let (why, confidence) = match at.socket.user_timeout {
         0 => (format!("{} probes of the window were not answered", at.socket.probes), 0.9),
@@ -125,29 +131,36 @@ fn judge(view: &View<'_>) -> Verdict {
         facts.push(("user_timeout_ms", Fact::Count(at.socket.user_timeout.into())));
     }
     Verdict::Found(Box::new(Found {
-errno: Some(errno),
-facts,
-..Found::of(&PATTERN, confidence, format!(
-            "{} had stopped reading (its window is closed), and {why}. {} of {} are lost, and its next call fails \
-             with {errno}.{}",
-            end.tuple().remote_address(),
-            bytes(at.undelivered()),
-            who(owner, &comm(owner, "the process")),
-            timeout::icmp_before(errno),
-        ))
-}))
+        errno: Some(errno),
+        facts,
+        ..Found::of(
+            &PATTERN,
+            confidence,
+            format!(
+                "{} had stopped reading (its window is closed), and {why}. {} of {} are lost, and its next call fails \
+                 with {errno}.{}",
+                end.tuple().remote_address(),
+                bytes(at.undelivered()),
+                who(owner, &comm(owner, "the process")),
+                timeout::icmp_before(errno),
+            ),
+        )
+    }))
 }
 
 /// It stalls now.
 fn stalls(view: &View<'_>, at: Time) -> Verdict {
-    let Some((end, (since, _))) = view.end.and_then(|end| Some((end, end.stalled?))) else { return Verdict::No };
+    let Some((end, (since, _))) = view.end.and_then(|end| Some((end, end.stalled?))) else {
+        return Verdict::No;
+    };
     let (own, lasts) = (&end.snapshot, at.since(since));
     if lasts < view.host.time(&AFTER) {
         return Verdict::No;
     }
     // Every answer to a probe sets the count back.
     let alive = own.socket.probes <= 1;
-    let probed = if alive { "its host answers the probes" } else { "the probes of its window are not answered" };
+    let probed =
+        if alive { "its host answers the probes" } else { "the probes of its window are not answered" };
     let process = who(owner(view), "the process");
     Verdict::Found(Box::new(Found {
         facts: vec![
