@@ -84,6 +84,8 @@ layout! {
     task_flags: "`PF_*` bits.", "task_struct" "flags";
     task_exit_code: "Exit code.", "task_struct" "exit_code";
     task_tgid: "Process.", "task_struct" "tgid";
+    task_signal: "What the threads of a process share.", "task_struct" "signal";
+    signal_oom: "The memory of a process that was killed for want of it.", "signal_struct" "oom_mm";
     task_comm: "Name.", "task_struct" "comm";
     task_status: "Thread information's status bits.", "task_struct" "thread_info.status";
     task_files: "Open files.", "task_struct" "files";

@@ -2,6 +2,7 @@
 
 use crate::kernel::{load, offset, peek};
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task_btf};
+use tracer_common::record::exit::OUT_OF_MEMORY;
 
 /// `PF_EXITING`: the task is in do_exit(), and its exit code is final.
 /// <https://github.com/torvalds/linux/blob/v6.12/include/linux/sched.h#L1660>
@@ -74,10 +75,18 @@ impl Current {
         if of == file && file != 0 { socket } else { 0 }
     }
 
-    /// The exit code while the task is exiting, else 0.
+    /// The exit code while the task is exiting, else 0; marked when the kernel killed it for want of memory.
+    ///
+    /// `mark_oom_victim()` notes the memory of its victims.
+    /// <https://github.com/torvalds/linux/blob/v6.12/mm/oom_kill.c#L748-L775>
     #[inline(always)]
     pub(crate) fn exit_code(self) -> i32 {
-        if self.exiting() { load(self.0, offset!(task_exit_code)) } else { 0 }
+        if !self.exiting() {
+            return 0;
+        }
+        let code: i32 = load(self.0, offset!(task_exit_code));
+        let signal = load::<usize>(self.0, offset!(task_signal));
+        if code != 0 && peek::<usize>(signal, offset!(signal_oom)) != 0 { code | OUT_OF_MEMORY } else { code }
     }
 }
 

@@ -146,7 +146,7 @@ pub struct Socket {
     pub user_timeout: u32,
     /// Jiffies since the peer acknowledged anything; read where an error is pending, and by looks, else 0.
     pub silence: u32,
-    /// The running task's `exit_code` where [`EXITING`] is set.
+    /// The running task's `exit_code` where [`EXITING`] is set; as [`super::exit::Exit::exit_code`].
     pub exit_code: i32,
     /// User id the socket belongs to, as the initial user namespace counts.
     pub uid: u32,

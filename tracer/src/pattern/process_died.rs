@@ -29,8 +29,8 @@ A process ended, by a signal or with a status other than 0, and the kernel close
 unread data is reset (ECONNRESET at the other end); the rest is closed with a FIN, which nothing on the wire tells \
 from an ordinary close: the other end reads end of file.",
             means: "\
-SIGSEGV, SIGABRT, SIGBUS, SIGFPE and SIGILL are crashes. SIGKILL is somebody's decision, often the kernel's when \
-memory is short. Other signals and a status are a shutdown in the middle of work. A process that ends with status \
+SIGSEGV, SIGABRT, SIGBUS, SIGFPE and SIGILL are crashes. SIGKILL is somebody's decision; where it was the kernel's, \
+because memory was short, the finding says so. Other signals and a status are a shutdown in the middle of work. A process that ends with status \
 0 is not told as a finding, only as a line of the story.",
             advice: "Look at the process's own log, its core dump, and the kernel log at this time (out of memory?).",
             confirm: "journalctl --since -5min | grep -iE 'oom|segfault|killed'",
@@ -40,7 +40,7 @@ memory is short. Other signals and a status are a shutdown in the middle of work
             seen: "\
 进程因信号或以非 0 状态结束,内核替它关闭了连接。有未读数据的连接被复位(对方得到 ECONNRESET);其余以 FIN 关闭,在网络上与普通关闭无法区分:对方读到文件结束。",
             means: "\
-SIGSEGV、SIGABRT、SIGBUS、SIGFPE、SIGILL 是崩溃。SIGKILL 是某一方的决定,内存不足时往往是内核。其他信号和状态是工作途中的退出。以状态 0 结束的进程不作为发现,只是经过中的一行。",
+SIGSEGV、SIGABRT、SIGBUS、SIGFPE、SIGILL 是崩溃。SIGKILL 是某一方的决定;如果是内核因内存不足所为,结果会说明。其他信号和状态是工作途中的退出。以状态 0 结束的进程不作为发现,只是经过中的一行。",
             advice: "查看该进程自己的日志、core dump,以及当时的内核日志(是否内存不足?)。",
             confirm: "journalctl --since -5min | grep -iE 'oom|segfault|killed'",
         },
@@ -98,6 +98,15 @@ SIGSEGV、SIGABRT、SIGBUS、SIGFPE、SIGILL 是崩溃。SIGKILL 是某一方的
                 100ms    s ESTABLISHED>FIN_WAIT1 owned exit=3
             ",
             expect: &["process_died warning errno=none local=nginx[17] peer=none"],
+        },
+        Scenario {
+            name: "the kernel kills it because memory is short",
+            trace: "
+                s = 10.0.0.2:8080 > 10.0.0.1:40000 in java[17]
+                0ms      s SYN_RECV>ESTABLISHED
+                100ms    s ESTABLISHED>FIN_WAIT1 owned exit=OOM
+            ",
+            expect: &["process_died critical errno=none local=java[17] peer=none"],
         },
         Scenario {
             name: "it ends well",
@@ -195,12 +204,14 @@ fn found(
 fn how(death: Death) -> String {
     match death {
         Death::Signal(_) => format!("was killed by {}", death.name()),
+        Death::OutOfMemory => "was killed by the kernel, because memory was short (SIGKILL),".to_owned(),
         Death::Status(status) => format!("ended with status {status}"),
     }
 }
 
 fn severity(death: Death) -> Severity {
     match death {
+        Death::OutOfMemory => Severity::Critical,
         Death::Signal(signal) if FATAL.contains(&signal) => Severity::Critical,
         _ => PATTERN.severity,
     }

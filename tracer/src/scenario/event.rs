@@ -15,6 +15,7 @@ use tracer_common::{
     State,
     counter::{Cell, Counter},
     record::{
+        exit::OUT_OF_MEMORY,
         reset_sent::Segment,
         socket::{self, Tuple, words},
     },
@@ -151,8 +152,11 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
     Ok(Event { at, cpu: 0, task, what })
 }
 
-/// `SIGKILL` or a status, as `exit_code` has it.
+/// `SIGKILL`, `OOM` or a status, as `exit_code` has it.
 pub(super) fn exit_code(word: &str) -> Result<i32> {
+    if word == "OOM" {
+        return Ok(OUT_OF_MEMORY | 9);
+    }
     match word.parse::<i32>() {
         Ok(status) => Ok(status << 8),
         Err(_) => Ok(word.parse::<nix::sys::signal::Signal>().context("no such signal")? as i32),

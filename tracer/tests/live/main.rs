@@ -1,6 +1,7 @@
 //! The running kernel: what the demo makes happen is told, and the command line holds on live traffic.
 //! Where rights or kernel really lack something a test says so and is skipped; where BPF should work, it fails.
 
+mod memory;
 mod support;
 
 use std::{
