@@ -1,7 +1,7 @@
 //! What a terminal can show.
 
 use std::io::IsTerminal;
-use textwrap::Options;
+use textwrap::{Options, WordSplitter};
 
 /// Columns that text for people fills at most, wherever it goes.
 pub const COLUMNS: usize = 80;
@@ -25,7 +25,8 @@ pub fn colours(forbidden: bool) -> bool {
 /// Paragraphs stay apart.
 pub fn wrap(text: &str, width: usize, first: &str) -> String {
     let blanks = " ".repeat(first.len());
-    let options = Options::new(width).subsequent_indent(&blanks);
+    // Names of processes have hyphens, and are one word.
+    let options = Options::new(width).subsequent_indent(&blanks).word_splitter(WordSplitter::NoHyphenation);
     let mut begins = first;
     let paragraphs: Vec<String> = text
         .split("\n\n")

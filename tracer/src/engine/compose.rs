@@ -28,6 +28,8 @@ pub(super) fn finding(
     let at = view.occasion.at();
     let local = local(view, at);
     let peer = peer(view, at);
+    let acts = if found.look_at_peer { peer.as_ref() } else { Some(&local) };
+    let actor = acts.and_then(|party| party.owner);
     let called = matches!(view.occasion, Occasion::CallFailed { .. } | Occasion::Called { .. });
     let observed = |errno| called || view.end.is_some_and(|end| end.observed(errno).is_some());
     let source = |errno| if observed(errno) { ErrnoSource::Observed } else { ErrnoSource::Derived };
@@ -50,7 +52,7 @@ pub(super) fn finding(
         title: pattern.text.en.title,
         message: found.message.clone(),
         advice: found.advice.clone(),
-        confirm: confirm(pattern.text.en.confirm, &local),
+        confirm: confirm(pattern.text.en.confirm, &local, actor),
         errno,
         signal: signal.map(|_| "SIGPIPE"),
         reset: reset(view),
@@ -65,11 +67,11 @@ pub(super) fn finding(
 }
 
 /// The pattern's command with this connection's numbers filled in.
-fn confirm(command: &str, local: &Party) -> Option<String> {
+fn confirm(command: &str, local: &Party, actor: Option<Owner>) -> Option<String> {
     let service = service(local.tuple, local.direction);
     let values = [
         ("PORT", (service.port() != 0).then(|| service.port().to_string())),
-        ("PID", local.owner.map(|owner| owner.pid.to_string())),
+        ("PID", actor.map(|owner| owner.pid.to_string())),
         ("ADDRESS", (local.tuple.remote_port != 0).then(|| local.tuple.remote_address().ip().to_string())),
     ];
     values.into_iter().try_fold(command.to_owned(), |command, (place, value)| {

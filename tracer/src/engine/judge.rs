@@ -8,11 +8,14 @@ use super::{
 use crate::{
     event::{Cookie, Owner, Presence},
     finding::Direction,
-    pattern::{CATALOGUE, End, Found, Group, Pattern, STORM_WINDOW, Trigger, Verdict, View},
+    pattern::{CATALOGUE, End, Found, Group, Listener, Pattern, STORM_WINDOW, Trigger, Verdict, View},
     time::Time,
 };
 use std::{net::SocketAddr, time::Duration};
-use tracer_common::record::socket::{INCOMING, OUTGOING, Past, Tuple};
+use tracer_common::{
+    State,
+    record::socket::{INCOMING, OUTGOING, Past, Tuple},
+};
 
 /// A call that waits in the kernel returns this soon after what it waits for, if the host is not overloaded.
 const CALL_RETURNS: Duration = Duration::from_millis(5);
@@ -189,12 +192,7 @@ impl Engine {
             peer: peer.and_then(|snapshot| self.ends.peer(snapshot)),
             peer_parked,
             loose: tuple.and_then(|tuple| self.loose.get(tuple)),
-            listener: end.filter(|end| end.snapshot.queued()).and_then(|end| {
-                let open = self.listeners.of(end.tuple());
-                // A connection that its listener reset cannot be another's, whoever listens there now.
-                let closed = || self.listeners.closed(end.tuple());
-                if end.reset_sent.is_some() { closed().or(open) } else { open }
-            }),
+            listener: end.and_then(|end| self.listener(end)),
             alike: 1 + end.map_or(0, |end| {
                 let key = storm_key(index, end.owner(), end.tuple(), &end.snapshot.past, Group::Service);
                 self.storms.total(&key)
@@ -203,6 +201,21 @@ impl Engine {
             host: &self.host,
             last,
         }
+    }
+
+    /// The listener an end waits at, or the one that its attempt to connect came too late for.
+    fn listener(&self, end: &End) -> Option<&Listener> {
+        if end.failed.is_some_and(|(_, old, _)| old == State::SynSent) {
+            let refusal = self.loose.get(end.tuple())?;
+            return self.listeners.closed(refusal.answered.tuple);
+        }
+        if !end.snapshot.queued() {
+            return None;
+        }
+        let open = self.listeners.of(end.tuple());
+        // A connection that its listener reset cannot be another's, whoever listens there now.
+        let closed = || self.listeners.closed(end.tuple());
+        if end.reset_sent.is_some() { closed().or(open) } else { open }
     }
 
     /// Tells the most specific of what was found; the others that hold are named in it.

@@ -3,7 +3,7 @@
 use super::{Engine, case::CaseKind};
 use crate::{
     death::Death,
-    event::{Delivery, Event, Snapshot},
+    event::{Delivery, Event, Owner, Snapshot, Source, Task},
     pattern::{Occasion, Piped},
     time::Time,
 };
@@ -47,6 +47,8 @@ impl Engine {
             self.remember_closed(event.at, *end);
         }
         if let Some(known) = self.ends.get_mut(end.cookie) {
+            let Task { pid, comm, .. } = event.task;
+            known.holder.get_or_insert(Owner { pid, comm, source: Source::Io, fd: None });
             known.piped = Some(Piped { at: event.at, by: event.task, signal, killed: None });
         }
         self.open(end.cookie, CaseKind::CallFailed, Occasion::CallFailed { at: event.at });

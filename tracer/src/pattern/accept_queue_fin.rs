@@ -125,6 +125,8 @@ fn judge(view: &View<'_>) -> Verdict {
     let said = end.snapshot.socket.bytes_received;
     let mut facts = vec![("received_bytes", Fact::Count(said))];
     facts.extend(waited.map(|waited| ("queued_ns", Fact::Count(nanoseconds(waited)))));
+    facts.push(("queue_length_before", Fact::Count(end.snapshot.socket.ack_backlog.into())));
+    facts.push(("queue_limit", Fact::Count(end.snapshot.socket.max_ack_backlog.into())));
     Verdict::Found(Box::new(Found {
         facts,
         ..Found::of(

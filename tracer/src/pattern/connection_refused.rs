@@ -1,13 +1,13 @@
 //! P50: nothing listens where the connection was to go.
 
 use super::{
-    Found, Lang, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{comm, owner, spoken, who},
 };
 use crate::{
     errno::Errno,
     finding::{Fact, Severity},
-    time::{Time, nanoseconds},
+    time::nanoseconds,
 };
 use tracer_common::State;
 
@@ -60,6 +60,20 @@ Check that the service runs, and on which address it listens. If it was restarte
                 1.02ms c SYN_SENT>CLOSE err=ECONNREFUSED
             ",
             expect: &["connection_refused warning ECONNREFUSED local=curl[42] complete"],
+        },
+        Scenario {
+            name: "its listener was closed a moment ago: a restart",
+            trace: "
+                l = 0.0.0.0:8080 > 0.0.0.0:0 in nginx[17]
+                c = 127.0.0.1:40000 > 127.0.0.1:8080 out curl[42]
+                0ms     l CLOSE>LISTEN owned
+                900ms   l LISTEN>CLOSE owned
+                1000ms  c CLOSE>SYN_SENT owned
+                1001ms  c loose reason=NO_SOCKET answers=S:0
+                1001ms  c reset-received
+                1001ms  c SYN_SENT>CLOSE err=ECONNREFUSED
+            ",
+            expect: &["connection_refused warning ECONNREFUSED local=curl[42]"],
         },
         Scenario {
             name: "the host that refuses is elsewhere",
@@ -130,25 +144,40 @@ fn judge(view: &View<'_>) -> Verdict {
     }
     let address = end.tuple().remote_address();
     let owner = owner(view);
-    let (name, took) = (comm(owner, "The process"), spoken(at.since(Time(end.snapshot.past.born_ns))));
+    let name = comm(owner, "The process");
+    let age = end.snapshot.age(at);
+    let took = age.map_or(String::new(), |took| format!(" after {}", spoken(took)));
     let nobody = view.loose.is_some_and(|loose| at.since(loose.at) < view.host.time(&super::HOLD));
-    let mut message = if nobody {
-        format!("{} was refused by {address} after {took}: nothing listens there.", who(owner, "A process"))
+    let closed = view.listener.and_then(|listener| Some((listener, listener.closed.as_ref()?.0)));
+    let closed = closed.filter(|(_, when)| nobody && *when <= at);
+    let mut message = if let Some((listener, when)) = closed {
+        format!(
+            "{} was refused by {address}{took}: nothing listens there any more, {} closed its listener {} \
+             before.",
+            who(owner, "A process"),
+            who(listener.owner, "a process"),
+            spoken(at.since(when)),
+        )
+    } else if nobody {
+        format!("{} was refused by {address}{took}: nothing listens there.", who(owner, "A process"))
     } else {
-        format!("{} was refused by {address} after {took}: a RST answered the SYN.", who(owner, "A process"))
+        format!("{} was refused by {address}{took}: a RST answered the SYN.", who(owner, "A process"))
     };
     if end.retried.is_some() {
         message = format!("{message} {name} then reached port {} at another address.", address.port());
     }
+    let mut facts = vec![
+        ("no_listener_seen", Fact::Flag(nobody)),
+        ("retransmits", Fact::Count(end.snapshot.socket.retransmits.into())),
+    ];
+    facts.extend(age.map(|took| ("after_ns", Fact::Count(nanoseconds(took)))));
+    facts.extend(
+        closed.map(|(_, when)| ("listener_closed_before_ns", Fact::Count(nanoseconds(at.since(when))))),
+    );
     Verdict::Found(Box::new(Found {
         severity: if end.retried.is_some() { Severity::Info } else { PATTERN.severity },
         errno: Some(Errno::ECONNREFUSED),
-        advice: PATTERN.text.of(Lang::En).advice.to_owned(),
-        facts: vec![
-            ("no_listener_seen", Fact::Flag(nobody)),
-            ("after_ns", Fact::Count(nanoseconds(at.since(Time(end.snapshot.past.born_ns))))),
-            ("retransmits", Fact::Count(end.snapshot.socket.retransmits.into())),
-        ],
+        facts,
         ..Found::of(&PATTERN, 0.99, message)
     }))
 }

@@ -36,7 +36,7 @@ Less than a round trip means that close and write crossed on the way.",
             advice: "\
 Treat end of file as the end of the connection. Keep the client's idle timeout below the server's keep-alive \
 timeout, and repeat idempotent requests on a new connection.",
-            confirm: "ss -tn state close-wait 'dport = :PORT'",
+            confirm: "ss -tn state close-wait '( sport = :PORT or dport = :PORT )'",
         },
         zh: Words {
             title: "写入处于 FIN_WAIT2 的对端,得到 RST",
@@ -47,7 +47,7 @@ timeout, and repeat idempotent requests on a new connection.",
 
 关闭与写入相隔数秒,说明连接池里的连接已过期,或没有处理文件结束。不到一个往返时间,说明关闭与写入在途中交错。",
             advice: "把文件结束当作连接的结束。客户端的空闲超时要小于服务器的 keep-alive 超时;幂等的请求在新连接上重试。",
-            confirm: "ss -tn state close-wait 'dport = :PORT'",
+            confirm: "ss -tn state close-wait '( sport = :PORT or dport = :PORT )'",
         },
     },
     judge,

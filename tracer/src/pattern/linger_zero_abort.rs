@@ -161,6 +161,7 @@ fn judge(view: &View<'_>) -> Verdict {
             let victim = owner(view);
             Verdict::Found(Box::new(Found {
                 errno: Some(errno),
+                look_at_peer: true,
                 facts: vec![
                     ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
                     ("unsent_bytes", Fact::Count(end.snapshot.unsent().into())),

@@ -42,7 +42,7 @@ and it gets EPIPE. That the remainder still waits was confirmed with the kernel 
 ordinary close by this end first does not look different until then.",
             advice: "\
 Nothing is wrong at this end. Tell the owners of the other end that they miss a close() after end of file.",
-            confirm: "ss -tno state fin-wait-2 'dport = :PORT or sport = :PORT'",
+            confirm: "ss -tno state fin-wait-2 '( sport = :PORT or dport = :PORT )'",
         },
         zh: Words {
             title: "对方卡在 CLOSE_WAIT",
@@ -50,7 +50,7 @@ Nothing is wrong at this end. Tell the owners of the other end that they miss a 
             means: "\
 另一端的套接字停在 CLOSE_WAIT:描述符在那里泄漏。它最终写入时会得到 RST,进而得到 EPIPE。残余仍在等待这一点,已就这条连接向内核确认;在此之前,它与本端先关闭的普通情况没有区别。",
             advice: "这一端没有问题。告诉另一端的负责人:读到文件结束之后缺少 close()。",
-            confirm: "ss -tno state fin-wait-2 'dport = :PORT or sport = :PORT'",
+            confirm: "ss -tno state fin-wait-2 '( sport = :PORT or dport = :PORT )'",
         },
     },
     judge,

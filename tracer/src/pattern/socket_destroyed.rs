@@ -104,7 +104,7 @@ fn judge(view: &View<'_>) -> Verdict {
     let owner = owner(view);
     let actor =
         end.reset_sent.and_then(|sent| sent.by).filter(|by| owner.is_none_or(|owner| owner.pid != by.pid));
-    let by = actor.map_or_else(|| "an administrator".to_owned(), |by| format!("{}[{}]", by.comm, by.pid));
+    let by = actor.map_or_else(|| "An administrator".to_owned(), |by| format!("{}[{}]", by.comm, by.pid));
     let mut facts = vec![("unacked_bytes", Fact::Count(end.snapshot.unacked().into()))];
     if actor.is_some() {
         facts.push(("destroyed_by", Fact::Text(by.clone())));

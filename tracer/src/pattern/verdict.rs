@@ -52,6 +52,8 @@ pub struct Found {
     pub also: Vec<&'static str>,
     /// With which others it is one storm.
     pub group: Group,
+    /// Whether the process to look at is the other end's: the one that acted.
+    pub look_at_peer: bool,
 }
 
 impl Found {
@@ -67,6 +69,7 @@ impl Found {
             count: 1,
             also: Vec::new(),
             group: Group::Service,
+            look_at_peer: false,
         }
     }
 }

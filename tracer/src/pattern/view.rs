@@ -36,7 +36,7 @@ pub struct View<'a> {
     pub peer_parked: Option<&'a Parked>,
     /// A RST that went out for no socket and fits the other end's addresses.
     pub loose: Option<&'a Loose>,
-    /// The listener whose queue this end waits in; none when several fit.
+    /// The listener whose queue this end waits in, none when several fit; or the closed one whose port refused it.
     pub listener: Option<&'a Listener>,
     /// Other ends of the same owner and service that have stayed as long in the same state, this one included.
     pub alike: usize,
