@@ -2,6 +2,7 @@
 
 use crate::{
     cli::{DoctorArgs, exit::Exit},
+    engine::Polling,
     kernel::{
         hooks::{HOOKS, Point},
         namespace::{NoTcpDiag, SockDiag},
@@ -9,8 +10,10 @@ use crate::{
         refusal::{Refusal, prepare},
         rights::{self, Lockdown},
     },
-    pattern::{CATALOGUE, Pattern},
+    live::SHARE,
+    pattern::{CATALOGUE, Host, POLL_PERIOD, Pattern},
     record::run::Probe,
+    time::Spoken,
 };
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -191,6 +194,13 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
     }
     if !report.lost_patterns.is_empty() {
         writeln!(out, "  cannot be told: {}", report.lost_patterns.join(", "))?;
+    }
+    let looks = Polling::of(&Host::default(), |_| true);
+    let share = 100.0 / f64::from(SHARE);
+    writeln!(out, "  looks at what makes no event, each at most {share} % of a CPU:")?;
+    writeln!(out, "        accept queues every {}", POLL_PERIOD.default)?;
+    if let Some(often) = looks.sockets {
+        writeln!(out, "        open sockets every {} (a quarter of the shortest threshold)", Spoken(often))?;
     }
     let taxing = HOOKS.iter().filter(|hook| hook.taxes_calls);
     for hook in taxing {

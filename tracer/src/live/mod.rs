@@ -5,6 +5,7 @@ mod own;
 mod polls;
 mod totals;
 
+pub use polls::SHARE;
 pub use totals::Totals;
 
 use crate::{

@@ -13,8 +13,8 @@ use tracer_common::record::{
     socket::{Tuple, words},
 };
 
-/// Looks at all descriptors take at most one part in so many of the time of one CPU.
-const SHARE: u32 = 200;
+/// Looks of a kind take at most one part in so many of the time of one CPU: 0.25 %.
+pub const SHARE: u32 = 400;
 
 /// When what is looked at next.
 pub(super) struct Polls {
@@ -48,8 +48,11 @@ impl Live {
     /// Looks at what is due.
     pub(super) fn poll(&mut self) -> Result<()> {
         if self.polls.polling.queues && Instant::now() >= self.polls.queues_due {
-            self.polls.queues_due = Instant::now() + self.polls.period;
+            let (began, used) = (Instant::now(), clock::own_cpu_time()?);
             self.look_at_queues()?;
+            let cost = clock::own_cpu_time()?.saturating_sub(used);
+            tracing::debug!("a look at accept queues took {cost:?}");
+            self.polls.queues_due = began + self.polls.period.max(cost * SHARE);
         }
         if let Some(period) = self.polls.polling.sockets.filter(|_| Instant::now() >= self.polls.sockets_due)
         {

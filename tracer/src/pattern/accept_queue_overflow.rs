@@ -2,7 +2,7 @@
 
 use super::{
     Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
-    words::{owner, spoken, who},
+    words::{comm, owner, spoken, who},
 };
 use crate::finding::{Fact, Severity};
 
@@ -19,7 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
             title: "accept queue is full",
             seen: "\
 More connections wait for accept() than the queue takes: the least of listen()'s backlog and net.core.somaxconn, and \
-one more. Linux then drops SYNs and the last segment of handshakes without a word: no RST, no error at the server.",
+one more. (Half-open connections are counted apart, by the same number.) Linux then drops SYNs and the last segment of handshakes without a word: no RST, no error at the server.",
             means: "\
 The process accepts too slowly: it is blocked, out of descriptors, paused, or a burst is larger than the backlog. \
 Clients see connects that take 1, 3, 7 s, or ETIMEDOUT; a client whose last handshake segment was dropped believes \
@@ -32,7 +32,7 @@ against bursts: a longer queue makes a slow acceptor's clients wait longer.",
         zh: Words {
             title: "accept 队列已满",
             seen: "\
-等待 accept() 的连接超过了队列容量:listen() 的 backlog 与 net.core.somaxconn 中较小者再加一。此时 Linux 悄悄丢弃 SYN 和握手的最后一个报文:没有 RST,服务器也得不到错误。",
+等待 accept() 的连接超过了队列容量:listen() 的 backlog 与 net.core.somaxconn 中较小者再加一(半开连接另计,上限相同)。此时 Linux 悄悄丢弃 SYN 和握手的最后一个报文:没有 RST,服务器也得不到错误。",
             means: "\
 进程接受得太慢:被阻塞、描述符耗尽、暂停,或突发超过 backlog。客户端看到 1、3、7 秒的连接时间,或 ETIMEDOUT;握手最后一个报文被丢弃的客户端以为已经连上。net.ipv4.tcp_abort_on_overflow=1 时这样的客户端得到 ECONNRESET。",
             advice: "查清是什么占用了接受线程。程序的 backlog 与 net.core.somaxconn 要一起提高,而且只用来应付突发:更长的队列只会让慢接受者的客户端等得更久。",
@@ -122,7 +122,14 @@ fn judge(view: &View<'_>) -> Verdict {
         }
         None => return Verdict::No,
     };
+    let advice = format!(
+        "The backlog is {} now: the least of what {} asked for and net.core.somaxconn. {}",
+        look.limit,
+        comm(owner(view), "the process"),
+        PATTERN.text.en.advice,
+    );
     Verdict::Found(Box::new(Found {
+        advice,
         severity,
         facts: vec![
             ("queue_depth", Fact::Count(look.depth.into())),

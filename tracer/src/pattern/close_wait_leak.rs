@@ -2,7 +2,7 @@
 
 use super::{
     Found, Occasion, Pattern, Scenario, Setting, Text, Trigger, Value, Verdict, View, Words,
-    words::{owner, peer_owner, spoken, who},
+    words::{advise, owner, peer_owner, spoken, who},
 };
 use crate::{
     event::Presence,
@@ -175,8 +175,13 @@ fn judge(view: &View<'_>) -> Verdict {
     ];
     facts.extend(owner.and_then(|owner| owner.fd).map(|fd| ("fd", Fact::Count(fd.into()))));
     let peer_waits = view.peer_parked.is_some();
+    let here = match owner.map(|owner| (owner.fd, who(Some(owner), ""))) {
+        Some((Some(fd), process)) => format!("Here it is descriptor {fd} of {process}."),
+        _ => String::new(),
+    };
     Verdict::Found(Box::new(Found {
         facts,
+        advice: advise(&PATTERN, &here),
         also: if peer_waits { vec!["peer_stuck_in_close_wait"] } else { vec![] },
         ..Found::of(
             &PATTERN,

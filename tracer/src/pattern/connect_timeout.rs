@@ -3,7 +3,7 @@
 use super::{
     Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     timeout::{self, Timeout},
-    words::{owner, spoken, who},
+    words::{advise, owner, spoken, who},
 };
 use crate::{
     finding::{Fact, Severity},
@@ -99,6 +99,7 @@ fn judge(view: &View<'_>) -> Verdict {
     } else {
         format!(" TCP_USER_TIMEOUT of {} ms shortened that.", own.user_timeout)
     };
+    let here = took.map_or(String::new(), |took| format!("connect() took {} here.", spoken(took)));
     let mut facts = vec![("retransmits", Fact::Count(own.retransmits.into()))];
     facts.extend(took.map(|took| ("after_ns", Fact::Count(nanoseconds(took)))));
     if own.user_timeout != 0 {
@@ -107,6 +108,7 @@ fn judge(view: &View<'_>) -> Verdict {
     Verdict::Found(Box::new(Found {
         errno: Some(errno),
         facts,
+        advice: advise(&PATTERN, &here),
         ..Found::of(
             &PATTERN,
             0.98,

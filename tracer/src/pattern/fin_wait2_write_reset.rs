@@ -2,7 +2,7 @@
 
 use super::{
     Found, Occasion, Pattern, Scenario, SentReset, Text, Trigger, Verdict, View, Words,
-    words::{bytes, comm, owner, peer_closed, peer_owner, spoken, who},
+    words::{advise, bytes, comm, owner, peer_closed, peer_owner, spoken, who},
 };
 use crate::{
     errno::Errno,
@@ -189,12 +189,17 @@ fn writer(view: &View<'_>, at: Time) -> Verdict {
         }
         None => format!("{name} kept its socket in CLOSE_WAIT and then wrote {}", bytes(written)),
     };
+    let open = fin.zip(Time::seen(end.snapshot.past.established_ns)).filter(|(fin, since)| since < fin);
+    let here = open.map_or(String::new(), |(fin, since)| {
+        format!("{first} closed {} after the connection was established.", spoken(fin.since(since)))
+    });
     let mut facts = vec![("unacked_bytes", Fact::Count(written.into()))];
     facts.extend(kept.map(|kept| ("close_wait_ns", Fact::Count(nanoseconds(kept)))));
     facts.push(("eof_read", Fact::Flag(end.snapshot.past.eof_read_ns != 0)));
     Verdict::Found(Box::new(Found {
         errno: Some(Errno::EPIPE),
         facts,
+        advice: advise(&PATTERN, &here),
         ..Found::of(
             &PATTERN,
             0.95,

@@ -3,7 +3,7 @@
 use super::{
     Found, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     timeout::{self, Timeout},
-    words::{comm, owner, spoken, who},
+    words::{advise, comm, owner, spoken, who},
 };
 use crate::{
     finding::{Fact, Severity},
@@ -96,6 +96,8 @@ fn judge(view: &View<'_>) -> Verdict {
     let (at, owner) = (&end.snapshot, owner(view));
     let silence = at.silence(view.host.hz);
     let silent = silence.map_or(String::new(), |silence| format!(" in {}", spoken(silence)));
+    let here =
+        silence.map_or(String::new(), |silence| format!("Nothing had come for {} here.", spoken(silence)));
     let mut facts = vec![("probes", Fact::Count(at.socket.probes.into()))];
     facts.extend(silence.map(|silence| ("silent_ns", Fact::Count(nanoseconds(silence)))));
     if at.socket.user_timeout != 0 {
@@ -104,6 +106,7 @@ fn judge(view: &View<'_>) -> Verdict {
     Verdict::Found(Box::new(Found {
         errno: Some(errno),
         facts,
+        advice: advise(&PATTERN, &here),
         ..Found::of(
             &PATTERN,
             0.99,

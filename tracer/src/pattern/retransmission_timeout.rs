@@ -3,7 +3,7 @@
 use super::{
     Found, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     timeout::{self, Timeout},
-    words::{bytes, comm, owner, spoken, who},
+    words::{advise, bytes, comm, owner, spoken, who},
 };
 use crate::{
     finding::{Fact, Severity},
@@ -117,6 +117,7 @@ fn judge(view: &View<'_>) -> Verdict {
     let (at, owner) = (&end.snapshot, owner(view));
     let silence = at.silence(view.host.hz);
     let silent = silence.map_or(String::new(), |silence| format!(" for {}", spoken(silence)));
+    let here = silence.map_or(String::new(), |silence| format!("It took {} here.", spoken(silence)));
     let mut facts = vec![
         ("retransmits", Fact::Count(at.socket.retransmits.into())),
         ("unacked_bytes", Fact::Count(at.unacked().into())),
@@ -126,6 +127,7 @@ fn judge(view: &View<'_>) -> Verdict {
     Verdict::Found(Box::new(Found {
         errno: Some(errno),
         facts,
+        advice: advise(&PATTERN, &here),
         ..Found::of(
             &PATTERN,
             0.97,

@@ -3,7 +3,7 @@
 use super::{
     Found, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     timeout::{self, Timeout},
-    words::{bytes, comm, owner, who},
+    words::{advise, bytes, comm, owner, who},
 };
 use crate::{
     finding::{Fact, Severity},
@@ -86,6 +86,7 @@ fn judge(view: &View<'_>) -> Verdict {
     Verdict::Found(Box::new(Found {
         errno: Some(errno),
         facts,
+        advice: advise(&PATTERN, &format!("The limit is {} ms here.", at.socket.user_timeout)),
         ..Found::of(
             &PATTERN,
             0.95,

@@ -2,7 +2,7 @@
 
 use crate::{
     event::{Owner, Snapshot},
-    pattern::View,
+    pattern::{Pattern, View},
     time::{Spoken, Time},
 };
 use std::time::Duration;
@@ -28,6 +28,11 @@ pub(super) fn loss(end: &Snapshot) -> String {
         0 => String::new(),
         lost => format!(" {} it had written are lost.", bytes(lost)),
     }
+}
+
+/// What to do, beginning with what holds for this connection.
+pub(super) fn advise(pattern: &Pattern, here: &str) -> String {
+    format!("{here} {}", pattern.text.en.advice).trim_start().to_owned()
 }
 
 /// `3.2 s`
