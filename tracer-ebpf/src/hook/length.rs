@@ -35,19 +35,29 @@ pub(crate) fn learn_owner(sk: Common) -> *mut Past {
 /// Notes that an answer is due, unless the peer has closed already.
 #[inline(always)]
 pub(crate) fn note_sent(past: *mut Past, sk: Common) {
-    // Written only where it changes: a process that streams keeps its cache line clean.
-    // SAFETY: a live value, checked first.
-    if !past.is_null() && unsafe { (*past).flags } & WROTE == 0 && !sk.done() {
-        unsafe { (*past).flags |= WROTE }
+    if past.is_null() {
+        return;
+    }
+    // SAFETY: a live value, checked above.
+    unsafe {
+        // Written only where it changes: a process that streams keeps its cache line clean.
+        if (*past).flags & WROTE == 0 && !sk.done() {
+            (*past).flags |= WROTE;
+        }
     }
 }
 
 /// Notes that the peer has said something.
 #[inline(always)]
 pub(crate) fn note_received(past: *mut Past) {
-    // SAFETY: a live value, checked first.
-    if !past.is_null() && unsafe { (*past).flags } & WROTE != 0 {
-        unsafe { (*past).flags &= !WROTE }
+    if past.is_null() {
+        return;
+    }
+    // SAFETY: a live value, checked above.
+    unsafe {
+        if (*past).flags & WROTE != 0 {
+            (*past).flags &= !WROTE;
+        }
     }
 }
 
