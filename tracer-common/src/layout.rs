@@ -85,6 +85,7 @@ layout! {
     task_exit_code: "Exit code.", "task_struct" "exit_code";
     task_tgid: "Process.", "task_struct" "tgid";
     task_signal: "What the threads of a process share.", "task_struct" "signal";
+    signal_live: "How many of its threads have not ended.", "signal_struct" "live";
     signal_oom: "The memory of a process that was killed for want of it.", "signal_struct" "oom_mm";
     task_comm: "Name.", "task_struct" "comm";
     task_status: "Thread information's status bits.", "task_struct" "thread_info.status";
@@ -100,6 +101,7 @@ layout! {
     regs_second: "Its second argument.", "pt_regs" "si";
     regs_third: "Its third argument.", "pt_regs" "dx";
     regs_fourth: "Its fourth argument.", "pt_regs" "r10";
+    task_leader: "The first thread of its process.", "task_struct" "group_leader";
     task_parent: "The task that forked it, or took it over.", "task_struct" "real_parent";
 }
 

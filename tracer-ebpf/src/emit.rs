@@ -8,8 +8,8 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     btf_maps::{PerCpuArray, RingBuf},
     helpers::generated::{
-        bpf_get_current_comm, bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ringbuf_query,
-        bpf_ringbuf_reserve, bpf_ringbuf_submit,
+        bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ringbuf_query, bpf_ringbuf_reserve,
+        bpf_ringbuf_submit,
     },
     macros::btf_map,
 };
@@ -80,7 +80,7 @@ pub(crate) fn submit<R>(record: *mut R, now: u64, urgency: Urgency) {
 #[inline(always)]
 pub(crate) fn header<R>(to: *mut Header, kind: Kind, now: u64) {
     let (pid, tid) = task::ids();
-    // SAFETY: `to` is the start of a record that the caller owns; the helper fills 16 bytes of it.
+    // SAFETY: `to` is the start of a record that the caller owns.
     unsafe {
         addr_of_mut!((*to).at_ns).write(now);
         addr_of_mut!((*to).kind).write(kind as u16);
@@ -88,7 +88,7 @@ pub(crate) fn header<R>(to: *mut Header, kind: Kind, now: u64) {
         addr_of_mut!((*to).cpu).write(bpf_get_smp_processor_id() as u32);
         addr_of_mut!((*to).pid).write(pid);
         addr_of_mut!((*to).tid).write(tid);
-        bpf_get_current_comm(addr_of_mut!((*to).comm).cast(), 16);
+        addr_of_mut!((*to).comm).write(task::Current::get().name());
     }
 }
 

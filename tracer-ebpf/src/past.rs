@@ -9,12 +9,10 @@ use crate::{
     task::{self, Current},
 };
 use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE,
-    btf_maps::SkStorage,
-    helpers::generated::{bpf_get_current_comm, bpf_sk_storage_get},
+    bindings::BPF_SK_STORAGE_GET_F_CREATE, btf_maps::SkStorage, helpers::generated::bpf_sk_storage_get,
     macros::btf_map,
 };
-use core::ptr::{self, addr_of_mut};
+use core::ptr;
 use tracer_common::{
     counter::Counter,
     record::socket::{CLOSED_BY_EXIT, FOLLOWED, Past},
@@ -84,7 +82,7 @@ pub(crate) fn copy(from: *const Past, to: *mut Past) {
 pub(crate) fn note_owner(past: *mut Past, source: u8) {
     let (pid, _) = task::ids();
     matching::note(emit::now);
-    // SAFETY: `past` is a live value, checked by the caller; the helper fills 16 bytes of it.
+    // SAFETY: `past` is a live value, checked by the caller.
     unsafe {
         if (*past).owner == pid || Current::get().kernel_thread() {
             return;
@@ -94,7 +92,7 @@ pub(crate) fn note_owner(past: *mut Past, source: u8) {
             (*past).flags |= FOLLOWED;
         }
         (*past).source = source;
-        bpf_get_current_comm(addr_of_mut!((*past).comm).cast(), 16);
+        (*past).comm = Current::get().name();
     }
 }
 

@@ -52,6 +52,20 @@ impl Current {
         false
     }
 
+    /// The name of its process: that of the first thread, which `ps` and `ss` show.
+    #[inline(always)]
+    pub(crate) fn name(self) -> [u8; 16] {
+        comm(load::<usize>(self.0, offset!(task_leader)) as *const u8)
+    }
+
+    /// Whether no thread of its process is left, this one not counted: `do_exit()` counts it down first.
+    /// <https://github.com/torvalds/linux/blob/v6.12/kernel/exit.c#L915-L948>
+    #[inline(always)]
+    pub(crate) fn last(self) -> bool {
+        let signal = load::<usize>(self.0, offset!(task_signal));
+        peek::<i32>(signal, offset!(signal_live)) == 0
+    }
+
     /// The status bits of its thread information.
     #[inline(always)]
     pub(crate) fn status(self) -> u32 {
@@ -88,6 +102,17 @@ impl Current {
         let signal = load::<usize>(self.0, offset!(task_signal));
         if code != 0 && peek::<usize>(signal, offset!(signal_oom)) != 0 { code | OUT_OF_MEMORY } else { code }
     }
+}
+
+/// The name of a thread that is kept.
+#[inline(always)]
+pub(crate) fn comm(task: *const u8) -> [u8; 16] {
+    let words: [u64; 2] = [load(task, offset!(task_comm)), load(task, offset!(task_comm) + 8)];
+    let (low, high) = (words[0].to_ne_bytes(), words[1].to_ne_bytes());
+    let mut comm = [0; 16];
+    comm[..8].copy_from_slice(&low);
+    comm[8..].copy_from_slice(&high);
+    comm
 }
 
 /// The current process and thread.

@@ -35,7 +35,7 @@ pub struct Task {
     pub pid: u32,
     /// Thread id.
     pub tid: u32,
-    /// The thread's name.
+    /// The process's name.
     pub comm: Comm,
 }
 

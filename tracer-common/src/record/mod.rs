@@ -116,6 +116,6 @@ pub struct Header {
     pub pid: u32,
     /// Its thread.
     pub tid: u32,
-    /// The thread's name, padded with zeros; bytes that a process chose.
+    /// The process's name, padded with zeros; bytes that it chose.
     pub comm: [u8; 16],
 }

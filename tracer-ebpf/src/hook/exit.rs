@@ -5,7 +5,7 @@
 
 use crate::{
     emit::{self, Urgency},
-    task::{self, Current},
+    task::Current,
 };
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use core::ptr::addr_of_mut;
@@ -16,10 +16,10 @@ const SIGNAL: i32 = 0x7f;
 
 #[btf_tracepoint(function = "sched_process_exit")]
 pub(crate) fn exit(_: BtfTracePointContext) -> i32 {
-    let (pid, tid) = task::ids();
-    let code = Current::get().exit_code();
-    // The other threads of a process end with it.
-    if pid != tid || code & SIGNAL == 0 {
+    let task = Current::get();
+    let code = task.exit_code();
+    // A process ends with its last thread, which need not be the first.
+    if code & SIGNAL == 0 || !task.last() {
         return 0;
     }
     let now = emit::now();

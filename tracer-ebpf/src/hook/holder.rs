@@ -9,6 +9,7 @@ use crate::{
     kernel::{load, offset},
     past,
     sock::{Common, Tcp, is},
+    task::comm,
 };
 use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
 use core::{mem::MaybeUninit, ptr::addr_of_mut};
@@ -88,16 +89,6 @@ pub(super) fn note(past: *mut Past, task: *const u8) {
             (*past).comm = comm(task);
         }
     }
-}
-
-#[inline(always)]
-fn comm(task: *const u8) -> [u8; 16] {
-    let words: [u64; 2] = [load(task, offset!(task_comm)), load(task, offset!(task_comm) + 8)];
-    let (low, high) = (words[0].to_ne_bytes(), words[1].to_ne_bytes());
-    let mut comm = [0; 16];
-    comm[..8].copy_from_slice(&low);
-    comm[8..].copy_from_slice(&high);
-    comm
 }
 
 #[inline(always)]

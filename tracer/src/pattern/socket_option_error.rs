@@ -148,8 +148,8 @@ fn judge(view: &View<'_>) -> Verdict {
     let (what, key) = match called.call {
         Call::SetOption { level, option } | Call::GetOption { level, option } => {
             let set = matches!(called.call, Call::SetOption { .. });
-            let verb = if set { "set" } else { "read" };
-            (format!("could not {verb} {}", sockopt::name(level, option)), option_key(level, option))
+            let (verb, way) = if set { ("set", 0) } else { ("read", 1 << 63) };
+            (format!("could not {verb} {}", sockopt::name(level, option)), option_key(level, option) ^ way)
         }
         Call::Connect | Call::Accept | Call::Shutdown if argument => {
             (format!("could not call {}()", called.call.name()), u64::MAX)
