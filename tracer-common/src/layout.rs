@@ -101,6 +101,8 @@ layout! {
     regs_second: "Its second argument.", "pt_regs" "si";
     regs_third: "Its third argument.", "pt_regs" "dx";
     regs_fourth: "Its fourth argument.", "pt_regs" "r10";
+    task_namespaces: "Its namespaces.", "task_struct" "nsproxy";
+    namespaces_net: "The network namespace among them.", "nsproxy" "net_ns";
     task_leader: "The first thread of its process.", "task_struct" "group_leader";
     task_parent: "The task that forked it, or took it over.", "task_struct" "real_parent";
 }

@@ -1,6 +1,6 @@
 //! Is this connection asked for? Filters that are off cost nothing: the verifier removes them.
 
-use crate::kernel::setting;
+use crate::{kernel::setting, matching};
 use tracer_common::{
     record::socket::{MAPPED_HIGH, MAPPED_LOW, Tuple},
     settings::{FILTER_ENTRIES, IPV4, IPV6, Network, PortRange},
@@ -15,6 +15,18 @@ pub(crate) fn wants(tuple: *const Tuple) -> bool {
         && wants_namespace(tuple.netns)
         && wants_family(tuple)
         && wants_address(tuple)
+}
+
+/// Whether the filters let something pass that has no connection of its own: the running process must be in a
+/// namespace that is asked for, and own a connection that is, where that is asked for too.
+#[inline(always)]
+pub(crate) fn wants_process(netns: u32, now: u64) -> bool {
+    let of_connections = setting!(port_count)
+        | setting!(local_port_count)
+        | setting!(remote_port_count)
+        | setting!(network_count)
+        | setting!(families);
+    wants_namespace(netns) && (of_connections == 0 || matching::recent(now))
 }
 
 #[inline(always)]

@@ -58,6 +58,13 @@ impl Current {
         comm(load::<usize>(self.0, offset!(task_leader)) as *const u8)
     }
 
+    /// Inode number of its network namespace.
+    #[inline(always)]
+    pub(crate) fn netns(self) -> u32 {
+        let namespaces = load::<usize>(self.0, offset!(task_namespaces));
+        peek(peek::<usize>(namespaces, offset!(namespaces_net)), offset!(net_inum))
+    }
+
     /// Whether no thread of its process is left, this one not counted: `do_exit()` counts it down first.
     /// <https://github.com/torvalds/linux/blob/v6.12/kernel/exit.c#L915-L948>
     #[inline(always)]

@@ -181,7 +181,8 @@ fn called(record: &call::Call) -> Result<Called, Malformed> {
     let number = if record.value == 0 { record.result } else { record.value };
     let errno = Errno::from_number(number).ok_or(Malformed::Call(record.call))?;
     let end = (record.flags & call::TCP != 0).then(|| end_of_call(record, call)).transpose()?;
-    Ok(Called { call, fd: record.fd, errno, socket: record.flags & call::SOCKET != 0, end })
+    let netns = record.tuple.netns;
+    Ok(Called { call, fd: record.fd, errno, socket: record.flags & call::SOCKET != 0, netns, end })
 }
 
 /// The socket as the call shows it; who calls owns it.

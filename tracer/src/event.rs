@@ -92,6 +92,8 @@ pub struct Called {
     pub errno: Errno,
     /// Whether the descriptor is a socket's.
     pub socket: bool,
+    /// Inode number of the network namespace: the socket's, or the caller's.
+    pub netns: u32,
     /// The socket, if it is one of TCP: addresses, state, and the caller as its owner.
     pub end: Option<Snapshot>,
 }

@@ -106,7 +106,13 @@ impl Filter {
         finding.severity >= self.min_severity
             && self.wants_owners(&owners)
             && (!self.below_command || ends.iter().any(|end| end.followed))
-            && ends.iter().any(|end| !end.connected() || self.wants_connection(&end.tuple, end.state))
+            && ends.iter().any(|end| {
+                if end.connected() {
+                    self.wants_connection(&end.tuple, end.state)
+                } else {
+                    self.wants_namespace(end.tuple.netns)
+                }
+            })
     }
 
     /// Whether an event is to be told.
@@ -131,6 +137,7 @@ impl Filter {
                 Some(end) => {
                     (Some((end.tuple(), Some(end.state))), end.owner(), end.past.flags & FOLLOWED != 0)
                 }
+                None if !self.wants_namespace(called.netns) => return false,
                 None => (None, Some(caller(event)), false),
             },
             What::BrokenPipe { .. } | What::Exit { .. } => {
@@ -191,7 +198,11 @@ impl Filter {
             && port(&self.remote_port, remote_port)
             && (anywhere || inside(local) || inside(remote))
             && family
-            && (self.namespaces.is_empty() || self.namespaces.contains(&tuple.netns))
+            && self.wants_namespace(tuple.netns)
+    }
+
+    fn wants_namespace(&self, netns: u32) -> bool {
+        self.namespaces.is_empty() || self.namespaces.contains(&netns)
     }
 }
 

@@ -98,7 +98,7 @@ pub struct Party {
 impl Party {
     /// Whether there is a connection, or a socket that has an address at least at one end.
     pub fn connected(&self) -> bool {
-        self.tuple != Tuple::default()
+        self.tuple.local_port != 0 || self.tuple.remote_port != 0
     }
 }
 

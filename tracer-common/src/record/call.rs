@@ -11,7 +11,8 @@ pub struct Call {
     pub header: Header,
     /// The socket's cookie; 0 when there is no socket, or nothing has asked for its cookie yet.
     pub cookie: u64,
-    /// Its addresses; the remote one is what connect() was given. All zero when there is no socket of TCP.
+    /// Its addresses; the remote one is what connect() was given. Where there is no socket of TCP, zero but for the
+    /// namespace, which is the caller's.
     pub tuple: Tuple,
     /// One of [`CONNECT`] and so on.
     pub call: u32,

@@ -10,7 +10,6 @@ use crate::{
     filter,
     flood::{self, Seconds},
     kernel::{load, number, offset, peek, peek_user, setting},
-    matching,
     sock::mapped,
     task::Current,
 };
@@ -105,8 +104,14 @@ fn take(regs: *const u8, call: u32, result: i32) {
     if call == CONNECT && tcp {
         destination(load::<usize>(regs, offset!(regs_second)), tuple.as_mut_ptr());
     }
+    let own_netns = if tcp { 0 } else { Current::get().netns() };
+    if !tcp {
+        // SAFETY: it was zeroed, and is ours.
+        unsafe { addr_of_mut!((*tuple.as_mut_ptr()).netns).write(own_netns) }
+    }
     if setting!(filtered) != 0 {
-        let wanted = if tcp { filter::wants(tuple.as_ptr()) } else { matching::recent(emit::now()) };
+        let wanted =
+            if tcp { filter::wants(tuple.as_ptr()) } else { filter::wants_process(own_netns, emit::now()) };
         if !wanted {
             count(Counter::Filtered);
             return;

@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use std::{collections::VecDeque, time::Duration};
 use tracer_common::{
     State,
-    record::socket::{OWNER_IO, Past, Socket},
+    record::socket::{OWNER_IO, Past, Socket, Tuple},
 };
 
 /// Over what time equal failures are counted.
@@ -71,7 +71,7 @@ impl Engine {
         let own = || self.calls.next_subject();
         let subject = known.filter(|_| called.call == Call::TakeError).unwrap_or_else(own);
         if known != Some(subject) {
-            let end = called.end.unwrap_or_else(|| nothing(event));
+            let end = called.end.unwrap_or_else(|| nothing(event, called.netns));
             self.keep_awhile(event.at, Snapshot { cookie: subject, ..end });
         }
         if let Some(end) = self.ends.get_mut(subject) {
@@ -93,7 +93,8 @@ impl Engine {
 }
 
 /// What stands for a descriptor that is none of a TCP socket: its caller alone is known.
-fn nothing(event: &Event) -> Snapshot {
+fn nothing(event: &Event, netns: u32) -> Snapshot {
     let past = Past { owner: event.task.pid, comm: event.task.comm.0, source: OWNER_IO, ..Past::default() };
-    Snapshot { cookie: Cookie(0), state: State::Close, socket: Socket::default(), past }
+    let socket = Socket { tuple: Tuple { netns, ..Tuple::default() }, ..Socket::default() };
+    Snapshot { cookie: Cookie(0), state: State::Close, socket, past }
 }

@@ -133,6 +133,18 @@ fn filters_must_hold_together_at_one_end_and_owners_at_either() {
 }
 
 #[test]
+fn what_has_no_connection_is_judged_by_its_process() {
+    let mut nothing = party("[::]:0", "[::]:0", 7, owner(42, "curl"));
+    nothing.state = None;
+    let call = finding(nothing, None);
+    // The kernel lets it pass only for a process that owns a connection which is asked for.
+    assert!(wanted("--port 81", &call) && wanted("--addr 10.0.0.0/8 -4", &call));
+    assert!(!wanted("--pid 7", &call) && wanted("--pid 42", &call));
+    let watch = |namespaces: &[u32]| filter("", namespaces).wants(&call);
+    assert!(watch(&[7]) && !watch(&[8]));
+}
+
+#[test]
 fn names_are_compared_as_the_kernel_keeps_them() {
     let long = finding(party("10.0.0.1:1", "10.0.0.2:2", 1, owner(42, "a-rather-long-name")), None);
     assert!(wanted("--comm a-rather-long-name", &long) && wanted("--comm a-rather-long-n", &long));

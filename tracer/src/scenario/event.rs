@@ -110,8 +110,9 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
         "fails" => {
             let errno = Errno::by_name(argument()?).context("no such errno")?;
             let call = call.context("call=NAME is missing")?;
+            let netns = end.snapshot.tuple().netns;
             let end = (!bare).then_some(end.snapshot);
-            What::Called(Box::new(Called { call, fd: i32::try_from(fd)?, errno, socket: !bare, end }))
+            What::Called(Box::new(Called { call, fd: i32::try_from(fd)?, errno, socket: !bare, netns, end }))
         }
         "queue" => What::Queue { cookie: end.snapshot.cookie, tuple: end.snapshot.tuple(), look },
         "retransmit" => What::Retransmit { end: end.snapshot, refused: end.snapshot.send_errno() },

@@ -6,7 +6,7 @@ mod support;
 
 use std::{
     fs,
-    io::Read,
+    io::{ErrorKind, Read},
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::fd::AsRawFd,
     process::{Command, Stdio},
@@ -136,6 +136,39 @@ fn a_client_that_takes_its_server_with_it_is_one_chain() {
     assert_eq!((&first["errno"], &last["errno"]), (&"ECONNRESET".into(), &"EPIPE".into()));
     assert_eq!((&last["errno_source"], &last["signal"]), (&"observed".into(), &"SIGPIPE".into()), "{last}");
     staged.release();
+}
+
+#[test]
+fn system_calls_are_left_out_when_that_is_asked_for_and_it_is_said_what_goes() {
+    if skipped("system_calls_are_left_out_when_that_is_asked_for_and_it_is_said_what_goes") {
+        return;
+    }
+    let namespace = Namespace::new();
+    for (flags, told) in [
+        (&[][..], true),
+        (&["--no-syscalls"], false),
+        // Nothing that is on needs the hook: it is not attached, and nothing is lost.
+        (&["--pattern", "connection_refused"], false),
+    ] {
+        let mut watch = Watch::start(namespace.inode(), flags);
+        namespace.run(|| {
+            let error =
+                TcpStream::connect((Ipv4Addr::new(203, 0, 113, 1), 7)).expect_err("there is no route");
+            assert_eq!(error.kind(), ErrorKind::NetworkUnreachable);
+        });
+        let attached = watch.probe("call")["attached"] == "tracepoint";
+        let (findings, _) = watch.stop();
+        assert_eq!((attached, findings.len()), (told, usize::from(told)), "{flags:?}: {findings:?}");
+        if let [finding] = findings.as_slice() {
+            assert_eq!(finding["pattern"], "local_unreachable");
+            assert_eq!(
+                (&finding["errno"], &finding["errno_source"]),
+                (&"ENETUNREACH".into(), &"observed".into())
+            );
+        }
+        let (_, said) = watch.wait();
+        assert_eq!(said.contains("local_unreachable"), flags == ["--no-syscalls"], "{said}");
+    }
 }
 
 #[test]

@@ -67,6 +67,7 @@ pub(crate) fn refuse_connection(port: u16) {
 pub(crate) struct Watch {
     child: Child,
     lines: Option<Receiver<Value>>,
+    start: Value,
 }
 
 impl Watch {
@@ -87,7 +88,13 @@ impl Watch {
         });
         let start: Value = lines.recv_timeout(PATIENCE).expect("a first record");
         assert_eq!(start["type"], "start", "{start}");
-        Self { child, lines: Some(lines) }
+        Self { child, lines: Some(lines), start }
+    }
+
+    /// How a probe stands.
+    pub(crate) fn probe(&self, name: &str) -> &Value {
+        let probes = self.start["probes"].as_array().expect("a list");
+        probes.iter().find(|probe| probe["name"] == name).expect("the probe")
     }
 
     /// Reads no further: the pipe closes at the next record.
