@@ -3,11 +3,12 @@
 mod apt;
 mod bpf_linker;
 mod debian_rust;
-mod nginx;
 mod rustup;
+pub(crate) mod server;
 
 use anyhow::{Context as _, Result, bail};
 use apt::Apt;
+use server::Server;
 use std::{
     env,
     ffi::OsString,
@@ -25,22 +26,33 @@ pub(crate) enum Purpose {
     Building,
     /// Building it, and running every check and test.
     Testing,
+    /// Building it, and measuring what servers lose by it.
+    Comparing,
+}
+
+impl Purpose {
+    fn servers(self) -> &'static [&'static Server] {
+        match self {
+            Self::Building => &[],
+            Self::Testing => &[&server::NGINX],
+            Self::Comparing => &[&server::NGINX, &server::REDIS],
+        }
+    }
 }
 
 /// Installs what is missing, after saying what; asks nothing. Returns whether there was anything to do.
 pub(crate) fn ensure(purpose: Purpose) -> Result<bool> {
     let compiler = compiler::find()?;
     let linker = compiler.as_ref().and_then(linker::find);
-    // Without Debian's packages the tests that need nginx skip themselves, and say so.
-    let needs_nginx = purpose == Purpose::Testing && !nginx::is_here() && Apt::is_here();
-    let missing: Vec<_> = [
-        (compiler.is_none(), debian_rust::WHAT),
-        (linker.is_none(), bpf_linker::WHAT),
-        (needs_nginx, nginx::WHAT),
-    ]
-    .into_iter()
-    .filter_map(|(missing, what)| missing.then_some(what))
-    .collect();
+    // Without Debian's packages what needs a server is skipped, and says so.
+    let servers: Vec<&Server> =
+        purpose.servers().iter().copied().filter(|server| !server.is_here()).collect();
+    let servers = if Apt::is_here() { servers } else { Vec::new() };
+    let missing: Vec<_> = [(compiler.is_none(), debian_rust::WHAT), (linker.is_none(), bpf_linker::WHAT)]
+        .into_iter()
+        .filter_map(|(missing, what)| missing.then_some(what))
+        .chain(servers.iter().map(|server| server.what))
+        .collect();
     if !missing.is_empty() {
         eprintln!("setup: missing here, to be installed now:\n  {}", missing.join("\n  "));
     }
@@ -52,8 +64,8 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<bool> {
     if linker.is_none() && linker::find(&compiler).is_none() {
         bpf_linker::build(&compiler)?;
     }
-    if needs_nginx {
-        nginx::unpack(&mut apt)?;
+    for server in servers {
+        server.unpack(&mut apt)?;
     }
     if purpose == Purpose::Testing {
         rustup::require_components()?;

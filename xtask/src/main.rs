@@ -39,7 +39,7 @@ const VERBS: &[Verb] = &[
     Verb { usage: "test", about: "set up, check formatting and lints, run every test", run: verb::test::run },
     Verb {
         usage: "bench [OPTIONS]",
-        about: "measure what tcptrace costs (--pairs N, --connections N)",
+        about: "measure what tcptrace costs (--pairs N, --connections N or --unrelated)",
         run: verb::bench::run,
     },
 ];

@@ -107,12 +107,13 @@ tcp_retries2); the program's own TCP_USER_TIMEOUT passed; keepalive probes were 
 SO_KEEPALIVE and nothing in flight); the peer's window stayed closed and it vanished; and the end of a connection \
 that was closed already, of which no program is told.
 
-A host that crashes while nothing is in flight gives no error at all, ever, without keepalive or a heartbeat. An ICMP \
-error that had come before replaces ETIMEDOUT by its own errno.",
+A host that crashes while nothing is in flight gives no error at all, ever, without keepalive or a heartbeat. A rule \
+of this host's own firewall that drops what goes out looks the same as a silent peer. An ICMP error that had come \
+before replaces ETIMEDOUT by its own errno.",
         zh: "\
 书上称之为 \"connect time out\",发生在服务器主机崩溃时。在 Linux 上有六种定时器给出它:SYN 无应答(6.4 及以前默认 127 秒,6.5 起 134 秒);数据未被确认(约 15 分钟,tcp_retries2);程序自己的 TCP_USER_TIMEOUT 到期;keepalive 探测无应答(2 小时 11 分,仅在设置 SO_KEEPALIVE 且没有数据在途时);对方窗口一直关闭并且消失;以及已关闭连接的结束,此时没有程序被告知。
 
-如果主机崩溃时没有数据在途,没有 keepalive 或心跳就永远不会有任何错误。此前收到的 ICMP 错误会用它自己的 errno 取代 ETIMEDOUT。",
+如果主机崩溃时没有数据在途,没有 keepalive 或心跳就永远不会有任何错误。本机防火墙丢弃外出报文的规则,看起来与沉默的对方一样。此前收到的 ICMP 错误会用它自己的 errno 取代 ETIMEDOUT。",
     },
     ErrnoPage {
         name: "EHOSTUNREACH",

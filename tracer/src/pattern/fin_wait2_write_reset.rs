@@ -29,7 +29,8 @@ a RST answered it. The next write fails with EPIPE, and SIGPIPE kills a process 
             means: "\
 Nobody reads at the end that closed: Linux keeps only a remainder of its socket for tcp_fin_timeout, and that \
 answers data with RST. On Linux the writer never sees ECONNRESET here: the RST meets a socket in CLOSE_WAIT, which \
-makes it EPIPE, and reads go on giving end of file. Books that promise ECONNRESET describe BSD.
+makes it EPIPE, and reads go on giving end of file. Books that promise ECONNRESET describe BSD. A peer \
+that only ended its own sending (shutdown(SHUT_WR)) still reads, and resets nothing.
 
 Seconds between the close and the write mean a stale pooled connection or an end of file that nobody handled. \
 Less than a round trip means that close and write crossed on the way.",
@@ -43,7 +44,7 @@ timeout, and repeat idempotent requests on a new connection.",
             seen: "\
 一端已关闭(FIN_WAIT1、FIN_WAIT2)。另一端把套接字留在 CLOSE_WAIT,之后又写入。这次写成功了,但得到 RST 作为回答。下一次写返回 EPIPE,没有忽略 SIGPIPE 的进程会被它杀死。",
             means: "\
-关闭的一端已无人读取:Linux 只把它的套接字残余保留 tcp_fin_timeout 这么久,并用 RST 回答数据。在 Linux 上写的一方此时看不到 ECONNRESET:RST 遇到 CLOSE_WAIT 的套接字就成为 EPIPE,读则一直得到文件结束。承诺 ECONNRESET 的书讲的是 BSD。
+关闭的一端已无人读取:Linux 只把它的套接字残余保留 tcp_fin_timeout 这么久,并用 RST 回答数据。在 Linux 上写的一方此时看不到 ECONNRESET:RST 遇到 CLOSE_WAIT 的套接字就成为 EPIPE,读则一直得到文件结束。承诺 ECONNRESET 的书讲的是 BSD。只结束了自己发送方向(shutdown(SHUT_WR))的对方仍会读取,不会复位。
 
 关闭与写入相隔数秒,说明连接池里的连接已过期,或没有处理文件结束。不到一个往返时间,说明关闭与写入在途中交错。",
             advice: "把文件结束当作连接的结束。客户端的空闲超时要小于服务器的 keep-alive 超时;幂等的请求在新连接上重试。",

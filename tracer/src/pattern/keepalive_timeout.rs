@@ -27,7 +27,8 @@ the kernel sends a RST into the silence.",
             means: "\
 The other host is gone, or something between forgot the connection: firewalls and load balancers drop idle flows \
 after a round time such as 300, 350 or 900 s. Keepalive has done its work; without it the connection would have \
-stayed open for ever. Keepalive runs only while nothing is in flight.",
+stayed open for ever. Keepalive runs only while nothing is in flight; by default the first probe goes out \
+after two hours of silence, and eight more follow 75 s apart.",
             advice: "\
 If the host is alive, compare how long the connection was idle with the idle limits on the way, and send keepalives \
 more often than that.",
@@ -37,7 +38,7 @@ more often than that.",
             title: "空闲的对方沉默,keepalive 放弃",
             seen: "连接空闲,内核发送 keepalive 探测而无一得到应答。下一次调用返回 ETIMEDOUT;内核向沉默的对方发送 RST。",
             means: "\
-对方主机已消失,或中间设备忘记了连接:防火墙和负载均衡会在 300、350、900 秒之类的整数时间后丢弃空闲流。keepalive 尽了职责;没有它,连接会永远打开。只有在没有数据在途时 keepalive 才运行。",
+对方主机已消失,或中间设备忘记了连接:防火墙和负载均衡会在 300、350、900 秒之类的整数时间后丢弃空闲流。keepalive 尽了职责;没有它,连接会永远打开。只有在没有数据在途时 keepalive 才运行;默认沉默两小时后发出第一个探测,之后每 75 秒一个,再发八个。",
             advice: "如果主机还活着,把空闲时间与路径上的空闲上限作比较,并让 keepalive 更频繁。",
             confirm: "ss -tno dst ADDRESS; sysctl net.ipv4.tcp_keepalive_time",
         },

@@ -43,11 +43,25 @@ fn on_cpu(path: &str) -> Result<Duration> {
 
 /// CPU time of a process in user space, in ticks.
 pub(crate) fn user_time(pid: u32) -> Result<Duration> {
-    let path = format!("/proc/{pid}/stat");
-    let text = read(&path)?;
-    // The name may hold anything, so fields are counted from its closing bracket: `utime` is the 12th after it.
-    let utime = text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(11)?.parse().ok());
-    utime.map(|ticks: u32| TICK * ticks).with_context(|| format!("{path} is not as expected"))
+    times(&format!("/proc/{pid}/stat")).map(|[user, ..]| user)
+}
+
+/// CPU time of all children of this process that have ended and were waited for, in ticks.
+pub(crate) fn cpu_of_children() -> Result<Duration> {
+    times("/proc/self/stat").map(|[_, _, user, kernel]| user + kernel)
+}
+
+/// `utime`, `stime`, `cutime`, `cstime`.
+fn times(path: &str) -> Result<[Duration; 4]> {
+    parse_times(&read(path)?).with_context(|| format!("{path} is not as expected"))
+}
+
+/// The name may hold anything, so fields are counted from its closing bracket: `utime` is the 12th after it.
+fn parse_times(stat: &str) -> Option<[Duration; 4]> {
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(4);
+    let ticks: Vec<u32> = fields.map(str::parse).collect::<Result<_, _>>().ok()?;
+    let times: [u32; 4] = ticks.try_into().ok()?;
+    Some(times.map(|ticks| TICK * ticks))
 }
 
 /// Number of CPUs.
@@ -105,6 +119,13 @@ mod tests {
     fn counters_stand_below_their_names() {
         let netstat = "TcpExt: TW TCPTimeWaitOverflow X\nTcpExt: 1 7 3\nIpExt: A\nIpExt: 1\n";
         assert_eq!(parse_overflows(netstat), Some(7));
+    }
+
+    #[test]
+    fn times_stand_behind_any_name() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 100 200 0 0 5 6 7 8 20 0 1 0 9\n";
+        assert_eq!(parse_times(stat), Some([5, 6, 7, 8].map(|ticks| TICK * ticks)));
+        assert_eq!(parse_times("7 (a) S 1 7"), None);
     }
 
     #[test]

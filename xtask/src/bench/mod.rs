@@ -1,9 +1,13 @@
-//! What `cargo xtask bench` is made of: the load, the daemon under it, the clock, and the sums.
+//! What `cargo xtask bench` is made of: the loads, the daemon beside them, the clock, and the sums.
 
 pub(crate) mod counts;
+pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod round;
 pub(crate) mod series;
 pub(crate) mod storm;
+pub(crate) mod storms;
 pub(crate) mod table;
+pub(crate) mod trial;
+pub(crate) mod unrelated;
 pub(crate) mod watcher;

@@ -1,6 +1,9 @@
 //! A storm of short connections over loopback: connect, one request, one reply, close, as fast as it goes.
 
-use super::machine;
+use super::{
+    load::{DEADLINE, Load, Outcome},
+    machine,
+};
 use anyhow::{Context as _, Result, ensure};
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -22,9 +25,6 @@ const LANES: u32 = 2;
 /// The most connections of one storm. Each thread has one port, and so about 28,000 connections that can exist; those
 /// in TIME_WAIT are used again after a second. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c#L110-L177>
 pub(crate) const MOST: u32 = 24_000;
-
-/// A storm is far shorter, however slow the machine.
-const DEADLINE: Duration = Duration::from_mins(2);
 
 /// The address family of a storm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,29 +55,24 @@ impl Family {
 /// each storm finds as many as the one before.
 pub(crate) struct Storm {
     listeners: Vec<Arc<TcpListener>>,
-}
-
-/// What a storm did.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Outcome {
-    /// From the first connect to the last close.
-    pub(crate) took: Duration,
-    /// CPU time of all its threads; what loopback does for them is done in their name.
-    pub(crate) cpu: Duration,
+    connections: u32,
 }
 
 impl Storm {
-    /// Listens.
-    pub(crate) fn prepare(family: Family) -> Result<Self> {
+    /// Listens, for storms of this many connections.
+    pub(crate) fn prepare(family: Family, connections: u32) -> Result<Self> {
         let listen = |_| TcpListener::bind(family.any_port()).map(Arc::new);
         let listeners = (0..LANES).map(listen).collect::<Result<_, _>>();
-        Ok(Self { listeners: listeners.with_context(|| format!("listening on {} loopback", family.name()))? })
+        let listeners = listeners.with_context(|| format!("listening on {} loopback", family.name()))?;
+        Ok(Self { listeners, connections })
     }
+}
 
-    /// Makes this many connections, every reply read to its end.
-    pub(crate) fn run(&self, connections: u32) -> Result<Outcome> {
+impl Load for Storm {
+    /// Makes its connections, every reply read to its end.
+    fn run(&self) -> Result<Outcome> {
         let (done, ends) = mpsc::channel();
-        let each = connections / LANES;
+        let each = self.connections / LANES;
         let begin = Instant::now();
         for listener in &self.listeners {
             let address = listener.local_addr().context("asking for the port")?;
@@ -96,7 +91,7 @@ impl Storm {
             let left = DEADLINE.saturating_sub(begin.elapsed());
             cpu += ends.recv_timeout(left).context("the storm stands still")??;
         }
-        Ok(Outcome { took: begin.elapsed(), cpu })
+        Ok(Outcome { units: f64::from(self.connections), took: begin.elapsed(), cpu })
     }
 }
 
@@ -127,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_small_storm_ends() -> Result<()> {
-        let outcome = Storm::prepare(Family::Ipv4)?.run(20)?;
+        let outcome = Storm::prepare(Family::Ipv4, 20)?.run()?;
         assert!(outcome.took > Duration::ZERO);
         Ok(())
     }

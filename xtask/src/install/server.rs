@@ -1,0 +1,80 @@
+//! Servers to test and to measure with: unpacked, never installed, since Debian starts what it installs.
+
+use super::apt::Apt;
+use anyhow::{Context as _, Result};
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+use xtask::place;
+
+/// nginx, for the live tests and as a server of keep-alive connections.
+pub(crate) const NGINX: Server = Server {
+    what: "nginx: unpacked into target/tools, neither installed nor started",
+    package: "nginx",
+    programs: &["usr/sbin/nginx"],
+};
+
+/// Redis, with its own load generator.
+pub(crate) const REDIS: Server = Server {
+    what: "redis-server and redis-tools: unpacked into target/tools, neither installed nor started",
+    package: "redis-server",
+    programs: &["usr/bin/redis-server", "usr/bin/redis-benchmark"],
+};
+
+/// A Debian package.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Its line in the announcement.
+    pub(crate) what: &'static str,
+    /// Its name, and that of its folder.
+    package: &'static str,
+    /// What is used of it and of its dependencies, below the root of the file system.
+    programs: &'static [&'static str],
+}
+
+/// Starts a program with those of its libraries that the machine lacks.
+const LAUNCHER: &str = r#"#!/bin/sh
+root=${0%/bin/*}/PACKAGE
+for lib in "$root"/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu*; do
+    LD_LIBRARY_PATH=$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+done
+export LD_LIBRARY_PATH
+exec "$root/PROGRAM" "$@"
+"#;
+
+impl Server {
+    /// Whether all of it is found.
+    pub(crate) fn is_here(&self) -> bool {
+        self.programs.iter().all(|path| program(name(path)).is_some())
+    }
+
+    /// Unpacks it.
+    pub(crate) fn unpack(&self, apt: &mut Apt) -> Result<()> {
+        let tools = place::tools();
+        apt.unpack(self.package, &tools.join(self.package))?;
+        for path in self.programs {
+            self.launcher(path, &tools.join("bin"))
+                .with_context(|| format!("could not write the launcher of {}", name(path)))?;
+        }
+        Ok(())
+    }
+
+    fn launcher(&self, path: &str, bin: &Path) -> io::Result<()> {
+        fs::create_dir_all(bin)?;
+        let launcher = bin.join(name(path));
+        fs::write(&launcher, LAUNCHER.replace("PACKAGE", self.package).replace("PROGRAM", path))?;
+        fs::set_permissions(&launcher, fs::Permissions::from_mode(0o755))
+    }
+}
+
+/// Where a program is: in `PATH`, where Debian installs nginx, or where it was unpacked.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let elsewhere = [Path::new("/usr/sbin").join(name), place::tools().join("bin").join(name)];
+    place::in_path(name).chain(elsewhere).find(|program| program.is_file())
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
