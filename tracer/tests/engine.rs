@@ -91,3 +91,18 @@ fn a_storm_is_one_record_a_window_and_the_sum_is_the_total() {
     assert_eq!(findings.len(), 4, "the first at once, then one a window");
     assert_eq!(findings[0].count, 1);
 }
+
+#[test]
+fn calls_that_failed_take_no_room_of_connections() {
+    let mut engine = Engine::new(host(), Capacity::default(), |_| true);
+    let trace = "c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                 0ms c fails EBADF call=set:SOL_TCP/TCP_NODELAY fd=5 bare
+                 1ms c fails ENOENT call=set:SOL_TCP/TCP_ULP fd=6
+                 2ms c fails ENETUNREACH call=connect fd=7";
+    for event in parse(trace).expect("a history") {
+        engine.ingest(event);
+    }
+    engine.advance(Time(2_000_000_000));
+    assert_eq!(engine.take_findings().len(), 3);
+    assert_eq!(engine.load().ends, 0);
+}

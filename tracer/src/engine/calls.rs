@@ -72,7 +72,7 @@ impl Engine {
         let subject = known.filter(|_| called.call == Call::TakeError).unwrap_or_else(own);
         if known != Some(subject) {
             let end = called.end.unwrap_or_else(|| nothing(event, called.netns));
-            self.keep_awhile(event.at, Snapshot { cookie: subject, ..end });
+            self.ends.update(Snapshot { cookie: subject, ..end }).since = Some(event.at);
         }
         if let Some(end) = self.ends.get_mut(subject) {
             end.called = Some((called.clone(), repeated));
@@ -81,6 +81,14 @@ impl Engine {
             end.holder = Some(Owner { pid, comm, source, fd: u32::try_from(called.fd).ok() });
         }
         self.open(subject, CaseKind::Called, Occasion::Called { at: event.at });
+        // What stands for this one call is of no use once it was judged.
+        if subject.0 & OWN_COOKIES != 0 {
+            if self.cases.any(subject) {
+                self.closed.push_back((event.at, subject));
+            } else {
+                self.ends.remove(subject);
+            }
+        }
     }
 
     /// A call tells an error of a known end.
