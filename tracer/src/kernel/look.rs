@@ -87,7 +87,16 @@ impl Looks {
         self.namespaces.get(&netns)
     }
 
-    fn refresh(&mut self) -> Result<()> {
+    /// Whether a namespace was there when they were last found.
+    pub fn knows(&self, netns: u32) -> bool {
+        self.namespaces.contains_key(&netns)
+    }
+
+    /// Finds the namespaces anew, and lets go of those that nobody else uses: what is held open here lives on.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn refresh(&mut self) -> Result<()> {
         let found = namespace::all().context("finding the network namespaces")?;
         self.namespaces = found.into_iter().map(|namespace| (namespace.inum, namespace)).collect();
         Ok(())

@@ -52,9 +52,14 @@ impl Queues {
         Ok(Vec::new())
     }
 
-    /// Forgets a namespace that is gone.
+    /// Forgets a namespace.
     pub fn forget(&mut self, netns: u32) {
         self.watched.remove(&netns);
+    }
+
+    /// Lets go of namespaces that are not wanted any more: what is held open here keeps them alive.
+    pub fn retain(&mut self, wanted: impl Fn(u32) -> bool) {
+        self.watched.retain(|netns, _| wanted(*netns));
     }
 }
 

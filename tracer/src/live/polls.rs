@@ -24,12 +24,23 @@ pub(super) struct Polls {
     period: Duration,
     queues_due: Instant,
     sockets_due: Instant,
+    namespaces_due: Instant,
 }
+
+/// How often namespaces that nobody else uses are let go of.
+const NAMESPACES_PERIOD: Duration = Duration::from_secs(10);
 
 impl Polls {
     pub(super) fn new(polling: Polling, period: Duration) -> Self {
         let now = Instant::now();
-        Self { polling, queues: Queues::default(), period, queues_due: now, sockets_due: now }
+        Self {
+            polling,
+            queues: Queues::default(),
+            period,
+            queues_due: now,
+            sockets_due: now,
+            namespaces_due: now + NAMESPACES_PERIOD,
+        }
     }
 }
 
@@ -47,6 +58,11 @@ impl Live {
 
     /// Looks at what is due.
     pub(super) fn poll(&mut self) -> Result<()> {
+        if Instant::now() >= self.polls.namespaces_due {
+            self.polls.namespaces_due = Instant::now() + NAMESPACES_PERIOD;
+            self.looks.refresh()?;
+            self.polls.queues.retain(|netns| self.looks.knows(netns));
+        }
         if self.polls.polling.queues && Instant::now() >= self.polls.queues_due {
             let (began, used) = (Instant::now(), clock::own_cpu_time()?);
             self.look_at_queues()?;

@@ -19,7 +19,7 @@ struct Row<'a> {
 /// Two lines for each process and place with which the same is wrong, with a newline at their end.
 pub fn table(sights: &[Sight], columns: usize) -> String {
     if sights.is_empty() {
-        return "Nothing is wrong now: no CLOSE_WAIT, no queue, no stall, nothing stuck in closing.\n"
+        return "Nothing is wrong now: no queue, no CLOSE_WAIT, no stall, no close that is stuck.\n"
             .to_owned();
     }
     let mut rows: Vec<Row> = Vec::new();

@@ -224,6 +224,12 @@ fn a_command_is_watched_and_its_status_is_ours() {
         command.output().expect("the program runs")
     };
     assert_eq!(run(&[], "exit 7").status.code(), Some(7));
+    // The tracer raises its own limit of open files, not the command's.
+    let program = env!("CARGO_BIN_EXE_tcptrace");
+    let limited = format!("ulimit -Sn 900 && exec {program} watch --quiet -- sh -c 'ulimit -Sn >&2'");
+    let output = Command::new("sh").args(["-c", &limited]).stdin(Stdio::null()).output().expect("sh runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.lines().any(|line| line == "900"), "{said}");
     assert_eq!(run(&[], "kill -9 $$").status.code(), Some(137));
     let refused = "exec 2>/dev/null; (exec 3<>/dev/tcp/127.0.0.1/1); exit 0";
     let bash = |flags: &[&str]| {

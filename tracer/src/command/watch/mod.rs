@@ -1,6 +1,7 @@
 //! `tcptrace watch`: attach, correlate, tell.
 
 mod child;
+mod files;
 mod ready;
 mod teller;
 
@@ -27,6 +28,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use child::Child;
+use files::Files;
 use ready::ReadyFile;
 use std::{
     fs::File,
@@ -58,6 +60,7 @@ const FAR: Duration = Duration::from_hours(24 * 365 * 30);
 pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     log(arguments);
     let namespaces = resolve(arguments)?;
+    let files = Files::allow();
     let ready = arguments.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
     let (types, vocabulary) = prepare()?;
     let filter = Filter::new(arguments, namespaces);
@@ -89,7 +92,8 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the loop")?;
     let exit = runtime.block_on(async {
         let live = Live::new(probes, engine, Looks::new(period)?, polling, recorder, arguments.events, hz)?;
-        let mut run = Run { arguments, live, teller: Teller::new(arguments, filter, reasons)?, child: None };
+        let mut run =
+            Run { arguments, files, live, teller: Teller::new(arguments, filter, reasons)?, child: None };
         run.watch(ready).await
     });
     drop(statistics);
@@ -177,6 +181,7 @@ fn complain(arguments: &WatchArgs, probes: &Probes) -> Result<()> {
 /// A run of `watch`.
 struct Run<'a> {
     arguments: &'a WatchArgs,
+    files: Option<Files>,
     live: Live,
     teller: Teller,
     child: Option<Child>,
@@ -190,7 +195,8 @@ impl Run<'_> {
         self.teller.start(self.arguments, &self.live, probe_records(self.live.probes()), scanned)?;
         ready.map_or(Ok(()), ReadyFile::tell)?;
         if !self.arguments.command.is_empty() {
-            self.child = Some(Child::start(&self.arguments.command)?);
+            let start = || Child::start(&self.arguments.command);
+            self.child = Some(self.files.map_or_else(start, |files| files.as_before(start))?);
         }
         let end = Instant::now() + self.arguments.duration.unwrap_or(FAR);
         let mut stats = Instant::now() + STATS_PERIOD;
