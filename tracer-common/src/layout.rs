@@ -97,6 +97,7 @@ layout! {
     socket_file: "The file of a `struct socket`.", "socket" "file";
     protocol: "IP protocol.", "sock" "sk_protocol";
     regs_call: "Number of the system call.", "pt_regs" "orig_ax";
+    regs_result: "Its result.", "pt_regs" "ax";
     regs_first: "Its first argument.", "pt_regs" "di";
     regs_second: "Its second argument.", "pt_regs" "si";
     regs_third: "Its third argument.", "pt_regs" "dx";

@@ -1,7 +1,7 @@
 //! The task that runs while a hook does.
 
 use crate::kernel::{load, offset, peek};
-use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task_btf};
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_task_pt_regs};
 use tracer_common::record::exit::OUT_OF_MEMORY;
 
 /// `PF_EXITING`: the task is in do_exit(), and its exit code is final.
@@ -63,6 +63,13 @@ impl Current {
     pub(crate) fn netns(self) -> u32 {
         let namespaces = load::<usize>(self.0, offset!(task_namespaces));
         peek(peek::<usize>(namespaces, offset!(namespaces_net)), offset!(net_inum))
+    }
+
+    /// Its registers as they were when it entered the kernel.
+    #[inline(always)]
+    pub(crate) fn registers(self) -> *const u8 {
+        // SAFETY: takes a task, and a task that made a system call has them.
+        unsafe { bpf_task_pt_regs(self.0.cast_mut().cast()) as *const u8 }
     }
 
     /// Whether no thread of its process is left, this one not counted: `do_exit()` counts it down first.

@@ -1,7 +1,11 @@
-//! `raw_syscalls:sys_exit(struct pt_regs *regs, long ret)`
+//! `syscalls:sys_exit_connect` and its like, one program for the six calls that are looked at; where they cannot be had,
+//! `raw_syscalls:sys_exit(struct pt_regs *regs, long ret)`.
 //!
-//! It fires for every system call of the host. The registers still hold the call's number and arguments, so that
-//! nothing need be done when one begins. <https://github.com/torvalds/linux/blob/v6.12/kernel/entry/common.c#L130-L160>
+//! With either the kernel takes its slower way at every system call of the host; but with the former it looks up a bit
+//! and calls no program for the calls that nobody looks at. The registers still hold the call's number and arguments, so
+//! that nothing need be done when one begins.
+//! <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/trace_syscalls.c#L682-L722>,
+//! <https://github.com/torvalds/linux/blob/v6.12/kernel/entry/common.c#L130-L160>
 
 use super::length::failed;
 use crate::{
@@ -14,8 +18,8 @@ use crate::{
     task::Current,
 };
 use aya_ebpf::{
-    macros::{btf_map, btf_tracepoint},
-    programs::BtfTracePointContext,
+    macros::{btf_map, btf_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, TracePointContext},
 };
 use core::{mem::MaybeUninit, ptr::addr_of_mut};
 use tracer_common::{
@@ -44,10 +48,20 @@ const EALREADY: i32 = 114;
 #[btf_map]
 static FAILURES: Seconds<{ CALLS as usize }> = Seconds::new();
 
+#[tracepoint]
+pub(crate) fn call(_: TracePointContext) -> i32 {
+    let regs = Current::get().registers();
+    // The result is where the number was passed in, before the process runs on.
+    returned(regs, load::<u64>(regs, offset!(regs_result)) as i32)
+}
+
 #[btf_tracepoint(function = "sys_exit")]
-pub(crate) fn call(ctx: BtfTracePointContext) -> i32 {
-    let regs: *const u8 = ctx.arg(0);
-    let result = ctx.arg::<u64>(1) as i32;
+pub(crate) fn call_raw(ctx: BtfTracePointContext) -> i32 {
+    returned(ctx.arg(0), ctx.arg::<u64>(1) as i32)
+}
+
+#[inline(always)]
+fn returned(regs: *const u8, result: i32) -> i32 {
     if let Some(call) = kind(load(regs, offset!(regs_call)))
         && !other_numbering()
     {

@@ -147,7 +147,7 @@ pub(super) fn lost_without(program: &'static str) -> impl Iterator<Item = &'stat
 pub(super) fn probe_records(probes: &Probes) -> Vec<Probe> {
     let record = |status: &crate::kernel::probes::Status| {
         let kind = match status.hook.point {
-            Point::Tracepoint(_) => "tracepoint",
+            Point::Tracepoint(_) | Point::Calls(_) => "tracepoint",
             Point::Iterator(..) => "iterator",
         };
         Probe {
@@ -205,7 +205,7 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
     let taxing = HOOKS.iter().filter(|hook| hook.taxes_calls);
     for hook in taxing {
         let needing: Vec<&str> = lost_without(hook.program).collect();
-        writeln!(out, "  price of {}: every system call of the host takes about 50 ns longer", hook.program)?;
+        writeln!(out, "  price of {}: every system call of the host takes about 30 ns longer", hook.program)?;
         writeln!(out, "        `watch --no-syscalls` leaves it out; not told then, or not in full:")?;
         writeln!(out, "        {}", needing.join(", "))?;
     }

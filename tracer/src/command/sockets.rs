@@ -69,7 +69,7 @@ pub fn run(arguments: &SocketsArgs) -> Result<Exit> {
 fn look() -> Result<Vec<Sight>> {
     let (types, vocabulary) = prepare()?;
     let unneeded =
-        |hook: &Hook| matches!(hook.point, Point::Tracepoint(_)).then_some("a look needs no events");
+        |hook: &Hook| (!matches!(hook.point, Point::Iterator(..))).then_some("a look needs no events");
     let mut probes = Probes::attach(&Settings::NONE, &vocabulary, &types, RING, false, unneeded)?;
     for status in &probes.statuses {
         match &status.outcome {

@@ -20,6 +20,9 @@ pub struct Hook {
 pub enum Point {
     /// A BTF tracepoint.
     Tracepoint(&'static str),
+    /// The tracepoints at the exit of these system calls; where they cannot be had, the one at the exit of all, which
+    /// another program takes.
+    Calls(&'static [&'static str]),
     /// A BPF iterator, and the members its context must have at 8-byte steps.
     Iterator(&'static str, &'static [&'static str]),
 }
@@ -37,6 +40,7 @@ impl Point {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tracepoint(name) | Self::Iterator(name, _) => name,
+            Self::Calls(_) => "sys_exit_*",
         }
     }
 }
@@ -94,7 +98,7 @@ pub const HOOKS: &[Hook] = &[
     },
     Hook {
         program: "call",
-        point: Point::Tracepoint("sys_exit"),
+        point: Point::Calls(&["connect", "accept", "accept4", "shutdown", "setsockopt", "getsockopt"]),
         nests: false,
         taxes_calls: true,
         without: "errnos of connect(), accept() and socket options, and what SO_ERROR told",

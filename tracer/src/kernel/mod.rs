@@ -1,6 +1,7 @@
 //! The running kernel: what it is, what it allows, and what it tells.
 
 pub mod btf;
+mod calls;
 pub mod clock;
 pub mod hooks;
 pub mod look;

@@ -1,7 +1,7 @@
 //! Loads the programs, attaches them, and says of each why not. The only user of aya.
 
 use super::{
-    btf,
+    btf, calls,
     hooks::{HOOKS, Hook, Point},
     vocabulary::Vocabulary,
 };
@@ -216,6 +216,7 @@ fn start_one(ebpf: &mut Ebpf, hook: &Hook, name: &str, types: &btf::Btf, btf: &B
             program.load(name, btf).map_err(|error| refusal(&error))?;
             program.attach().map_err(|error| refusal(&error))?;
         }
+        Point::Calls(calls) => return calls::start(ebpf, name, calls, btf),
         Point::Iterator(name, members) => {
             let context = format!("bpf_iter__{name}");
             for (index, member) in members.iter().enumerate() {
@@ -231,7 +232,7 @@ fn start_one(ebpf: &mut Ebpf, hook: &Hook, name: &str, types: &btf::Btf, btf: &B
     Ok(())
 }
 
-fn refusal(error: &ProgramError) -> Refusal {
+pub(super) fn refusal(error: &ProgramError) -> Refusal {
     let (io, verifier) = match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             (Some(io_error), Some(verifier_log.to_string()))
