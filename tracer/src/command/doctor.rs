@@ -152,7 +152,7 @@ pub(super) fn probe_records(probes: &Probes) -> Vec<Probe> {
         };
         Probe {
             name: status.hook.program,
-            point: status.hook.point.name(),
+            point: status.outcome.as_ref().map_or(status.hook.point.name(), |point| point),
             attached: status.outcome.is_ok().then_some(kind),
             why_not: status.outcome.as_ref().err().map(|refusal| refusal.why.clone()),
             lost: status.outcome.is_err().then_some(status.hook.without),
@@ -202,10 +202,17 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
     if let Some(often) = looks.sockets {
         writeln!(out, "        open sockets every {} (a quarter of the shortest threshold)", Spoken(often))?;
     }
-    let taxing = HOOKS.iter().filter(|hook| hook.taxes_calls);
-    for hook in taxing {
+    for hook in HOOKS.iter().filter(|hook| hook.taxes_calls) {
         let needing: Vec<&str> = lost_without(hook.program).collect();
-        writeln!(out, "  price of {}: every system call of the host takes about 30 ns longer", hook.program)?;
+        let own = |probe: &&Probe| probe.name == hook.program && probe.attached.is_some();
+        let Some(probe) = report.probes.iter().find(own) else { continue };
+        // The one tracepoint of all calls runs the program at each.
+        let price = if probe.point == hook.point.name() { 30 } else { 85 };
+        writeln!(
+            out,
+            "  price of {}: every system call of the host takes about {price} ns longer",
+            hook.program
+        )?;
         writeln!(out, "        `watch --no-syscalls` leaves it out; not told then, or not in full:")?;
         writeln!(out, "        {}", needing.join(", "))?;
     }

@@ -11,14 +11,20 @@ use nix::{
 };
 use std::{path::Path, thread};
 
+/// The tracepoints at the exit of each call, in one name.
+pub(super) const EACH: &str = "sys_exit_*";
+/// The tracepoint at the exit of all calls.
+const ALL: &str = "sys_exit";
+
 /// Where the kernel tells the numbers of its tracepoints, if somebody has mounted it.
 const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// Attaches the program at the exit of each call; where that cannot be had, its other form at the exit of all.
-pub(super) fn start(ebpf: &mut Ebpf, name: &str, calls: &[&str], btf: &Btf) -> Result<(), Refusal> {
-    let Err(error) = at_each(ebpf, name, calls) else { return Ok(()) };
+pub(super) fn start(ebpf: &mut Ebpf, name: &str, calls: &[&str], btf: &Btf) -> Result<&'static str, Refusal> {
+    let Err(error) = at_each(ebpf, name, calls) else { return Ok(EACH) };
     tracing::info!("tracepoints of single system calls: {error}");
-    at_all(ebpf, &format!("{name}_raw"), btf).map_err(|error| refusal(&error))
+    at_all(ebpf, &format!("{name}_raw"), btf).map_err(|error| refusal(&error))?;
+    Ok(ALL)
 }
 
 fn at_each(ebpf: &mut Ebpf, name: &str, calls: &[&str]) -> Result<(), ProgramError> {
@@ -38,7 +44,7 @@ fn at_each(ebpf: &mut Ebpf, name: &str, calls: &[&str]) -> Result<(), ProgramErr
 fn at_all(ebpf: &mut Ebpf, name: &str, btf: &Btf) -> Result<(), ProgramError> {
     let Some(program) = ebpf.program_mut(name) else { return Err(ProgramError::NotLoaded) };
     let program: &mut BtfTracePoint = program.try_into()?;
-    program.load("sys_exit", btf)?;
+    program.load(ALL, btf)?;
     program.attach()?;
     Ok(())
 }

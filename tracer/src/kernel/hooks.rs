@@ -40,7 +40,7 @@ impl Point {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tracepoint(name) | Self::Iterator(name, _) => name,
-            Self::Calls(_) => "sys_exit_*",
+            Self::Calls(_) => super::calls::EACH,
         }
     }
 }

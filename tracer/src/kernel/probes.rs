@@ -33,8 +33,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tr
 pub struct Status {
     /// Which.
     pub hook: &'static Hook,
-    /// Attached (iterators: loaded), or why not.
-    pub outcome: Result<(), Refusal>,
+    /// The kernel's event it is attached to (iterators: loaded for), or why not.
+    pub outcome: Result<&'static str, Refusal>,
 }
 
 /// Why a hook could not be had.
@@ -200,11 +200,17 @@ impl Probes {
     }
 }
 
-fn start(ebpf: &mut Ebpf, hook: &Hook, types: &btf::Btf, btf: &Btf) -> Result<(), Refusal> {
-    hook.programs().try_for_each(|name| start_one(ebpf, hook, &name, types, btf))
+fn start(ebpf: &mut Ebpf, hook: &Hook, types: &btf::Btf, btf: &Btf) -> Result<&'static str, Refusal> {
+    hook.programs().try_fold("", |_, name| start_one(ebpf, hook, &name, types, btf))
 }
 
-fn start_one(ebpf: &mut Ebpf, hook: &Hook, name: &str, types: &btf::Btf, btf: &Btf) -> Result<(), Refusal> {
+fn start_one(
+    ebpf: &mut Ebpf,
+    hook: &Hook,
+    name: &str,
+    types: &btf::Btf,
+    btf: &Btf,
+) -> Result<&'static str, Refusal> {
     let absent = |why: String| Refusal { why, rights: false, unwanted: false, verifier: None };
     let program = ebpf.program_mut(name).ok_or_else(|| absent("the program is not in the object".into()))?;
     match hook.point {
@@ -229,7 +235,7 @@ fn start_one(ebpf: &mut Ebpf, hook: &Hook, name: &str, types: &btf::Btf, btf: &B
             program.load(name, btf).map_err(|error| refusal(&error))?;
         }
     }
-    Ok(())
+    Ok(hook.point.name())
 }
 
 pub(super) fn refusal(error: &ProgramError) -> Refusal {

@@ -169,7 +169,9 @@ fn judge(view: &View<'_>) -> Verdict {
                 }
                 _ => return Verdict::No,
             };
-            found(view, errno, "because its segments do not leave this host", why, 0.95)
+            // Only the errno tells a silent neighbour from a queue of this host that is stuck.
+            let confidence = if refused == Errno::EBUSY && !silent { 0.8 } else { 0.95 };
+            found(view, errno, "because its segments do not leave this host", why, confidence)
         }
         _ => Verdict::No,
     }
