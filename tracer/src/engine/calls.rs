@@ -1,10 +1,10 @@
 //! System calls that failed, and the errors that `SO_ERROR` told.
 
-use super::{Engine, case::CaseKind};
+use super::Engine;
 use crate::{
     errno::Errno,
     event::{Call, Called, Cookie, Event, Owner, Snapshot, Source, Task},
-    pattern::Occasion,
+    pattern::Moment,
     time::Time,
 };
 use foldhash::fast::RandomState;
@@ -80,7 +80,7 @@ impl Engine {
             let source = if called.call == Call::Connect { Source::Connect } else { Source::Io };
             end.holder = Some(Owner { pid, comm, source, fd: u32::try_from(called.fd).ok() });
         }
-        self.open(subject, CaseKind::Called, Occasion::Called { at: event.at });
+        self.open_on(subject, Moment::Called, event.at);
         // What stands for this one call is of no use once it was judged.
         if subject.0 & OWN_COOKIES != 0 {
             if self.cases.any(subject) {

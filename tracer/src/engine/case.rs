@@ -2,7 +2,7 @@
 
 use crate::{
     event::{Cookie, Presence},
-    pattern::Occasion,
+    pattern::{Moment, Occasion},
     time::Time,
 };
 use foldhash::fast::RandomState;
@@ -19,17 +19,7 @@ pub(super) struct CaseId {
 /// Which rules judge it; of one end's incidents they are judged in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum CaseKind {
-    Failed,
-    ResetSent,
-    CallFailed,
-    Abandoned,
-    Died,
-    EofRead,
-    SoftError,
-    Called,
-    Queue,
-    Stalled,
-    Idle,
+    On(Moment),
     /// The pattern, by its place in the catalogue.
     Stay(usize),
     /// Likewise.

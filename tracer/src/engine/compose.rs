@@ -8,7 +8,7 @@ use super::{
 use crate::{
     event::{Cookie, Owner, Presence, Snapshot, Source},
     finding::{ErrnoSource, Finding, FindingId, Party, Reset},
-    pattern::{End, Found, Occasion, Parked, Pattern, SentReset, View},
+    pattern::{End, Found, Moment, Occasion, Parked, Pattern, SentReset, View},
     time::Time,
 };
 use std::time::Duration;
@@ -30,12 +30,14 @@ pub(super) fn finding(
     let peer = peer(view, at);
     let acts = if found.look_at_peer { peer.as_ref() } else { Some(&local) };
     let actor = acts.and_then(|party| party.owner);
-    let called = matches!(view.occasion, Occasion::CallFailed { .. } | Occasion::Called { .. });
+    let called = matches!(view.occasion, Occasion::On(Moment::CallFailed | Moment::Called, _));
     let observed = |errno| called || view.end.is_some_and(|end| end.observed(errno).is_some());
     let source = |errno| if observed(errno) { ErrnoSource::Observed } else { ErrnoSource::Derived };
     let errno = found.errno.map(|errno| (errno, source(errno)));
     let signal = match *view.occasion {
-        Occasion::CallFailed { .. } => view.end.and_then(|end| end.piped).and_then(|piped| piped.signal),
+        Occasion::On(Moment::CallFailed, _) => {
+            view.end.and_then(|end| end.piped).and_then(|piped| piped.signal)
+        }
         _ => None,
     };
     let mut follows = view.end.map(|end| end.told.clone()).unwrap_or_default();
@@ -145,19 +147,12 @@ fn reset(view: &View<'_>) -> Option<Reset> {
 fn missing(view: &View<'_>, local: &Party, losses: &Losses) -> Vec<&'static str> {
     let at = view.occasion.at();
     let since = match *view.occasion {
-        Occasion::Stalled { .. } => view.end.and_then(|end| end.stalled).map_or(at, |(since, _)| since),
+        Occasion::On(Moment::Stalled, _) => {
+            view.end.and_then(|end| end.stalled).map_or(at, |(since, _)| since)
+        }
         Occasion::Stayed { .. } => view.end.and_then(|end| end.since).unwrap_or(at),
         Occasion::Parked { .. } => view.parked.map_or(at, |orphan| orphan.at),
-        Occasion::Failed { .. }
-        | Occasion::ResetSent { .. }
-        | Occasion::Abandoned { .. }
-        | Occasion::Died { .. }
-        | Occasion::EofRead { .. }
-        | Occasion::SoftError { .. }
-        | Occasion::Called { .. }
-        | Occasion::QueueFull { .. }
-        | Occasion::Idle { .. }
-        | Occasion::CallFailed { .. } => at,
+        Occasion::Failed { .. } | Occasion::On(..) => at,
     };
     let mut missing = losses.within(since - LOOK_BACK, view.now);
     if view.end.is_some_and(|end| end.unseen) {

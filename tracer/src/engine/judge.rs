@@ -8,7 +8,9 @@ use super::{
 use crate::{
     event::{Cookie, Owner, Presence},
     finding::Direction,
-    pattern::{CATALOGUE, End, Found, Group, Listener, Pattern, STORM_WINDOW, Trigger, Verdict, View},
+    pattern::{
+        CATALOGUE, End, Found, Group, Listener, Moment, Pattern, STORM_WINDOW, Trigger, Verdict, View,
+    },
     time::Time,
 };
 use std::{net::SocketAddr, time::Duration};
@@ -94,12 +96,12 @@ impl Engine {
     /// Whether a call that is in progress may return the error that ended the connection.
     fn may_be_observed(&self, id: CaseId) -> bool {
         let told = |end: &End| end.observed.is_empty() && !end.snapshot.dead() && !end.snapshot.queued();
-        id.kind == CaseKind::Failed && self.ends.get(id.subject).is_some_and(told)
+        id.kind == CaseKind::On(Moment::Failed) && self.ends.get(id.subject).is_some_and(told)
     }
 
     /// Whether a look could find the owner: the socket has a descriptor somewhere, and nobody acted on it.
     fn owner_is_unknown(&self, id: CaseId) -> bool {
-        matches!(id.kind, CaseKind::Failed | CaseKind::Stay(_))
+        matches!(id.kind, CaseKind::On(Moment::Failed) | CaseKind::Stay(_))
             && self
                 .ends
                 .get(id.subject)
@@ -109,7 +111,7 @@ impl Engine {
     /// Asks for a look, and judges again when it is answered or patience ends.
     fn look(&mut self, id: CaseId, mut case: Case, now: Time) {
         let request = match (id.kind, self.orphans.get(id.subject)) {
-            (CaseKind::Parked(_) | CaseKind::ResetSent, Some(orphan)) => {
+            (CaseKind::Parked(_) | CaseKind::On(Moment::ResetSent), Some(orphan)) => {
                 Request::Socket { cookie: orphan.cookie, tuple: orphan.tuple }
             }
             _ => match self.ends.get(id.subject) {
@@ -176,12 +178,13 @@ impl Engine {
     ) -> View<'a> {
         let parked = self.orphans.get(id.subject);
         // What befalls a remainder is told of the remainder, also while what it was is remembered.
-        let of_remainder = parked.is_some() && matches!(id.kind, CaseKind::ResetSent | CaseKind::Parked(_));
+        let of_remainder =
+            parked.is_some() && matches!(id.kind, CaseKind::On(Moment::ResetSent) | CaseKind::Parked(_));
         let end = self.ends.get(id.subject).filter(|_| !of_remainder);
         let tuple = end.map(End::tuple).or(parked.map(|orphan| orphan.tuple));
         let snapshot = end.map(|end| &end.snapshot).or(parked.map(|orphan| &orphan.last));
         // A call and a queue are one process' own matter.
-        let shared = !matches!(id.kind, CaseKind::Called | CaseKind::Queue);
+        let shared = !matches!(id.kind, CaseKind::On(Moment::Called | Moment::QueueFull));
         let peer_parked = tuple.filter(|_| shared).and_then(|tuple| self.orphans.peer(tuple));
         let peer = snapshot.filter(|_| shared && peer_parked.is_none());
         View {
@@ -238,7 +241,7 @@ impl Engine {
             super::compose::finding(finding_id, CATALOGUE[*primary], chosen, also, &view, &self.losses)
         };
         *self.load.findings.entry(finding.pattern).or_default() += 1;
-        if let (CaseKind::Stalled, Some(end)) = (id.kind, self.ends.get_mut(id.subject)) {
+        if let (CaseKind::On(Moment::Stalled), Some(end)) = (id.kind, self.ends.get_mut(id.subject)) {
             end.stall_told = end.stalled.map(|(_, next)| next);
         }
         let past = self.past_of(id.subject);
@@ -279,17 +282,7 @@ impl Engine {
 
 fn asks(pattern: &Pattern, index: usize, kind: CaseKind) -> bool {
     pattern.triggers.iter().any(|trigger| match (trigger, kind) {
-        (Trigger::Failed, CaseKind::Failed)
-        | (Trigger::ResetSent, CaseKind::ResetSent)
-        | (Trigger::CallFailed, CaseKind::CallFailed)
-        | (Trigger::Abandoned, CaseKind::Abandoned)
-        | (Trigger::Died, CaseKind::Died)
-        | (Trigger::EofRead, CaseKind::EofRead)
-        | (Trigger::SoftError, CaseKind::SoftError)
-        | (Trigger::Called, CaseKind::Called)
-        | (Trigger::QueueFull, CaseKind::Queue)
-        | (Trigger::Stalled, CaseKind::Stalled)
-        | (Trigger::Idle, CaseKind::Idle) => true,
+        (Trigger::On(moment), CaseKind::On(of)) => *moment == of,
         (Trigger::Stay(..), CaseKind::Stay(of)) | (Trigger::Parked(_), CaseKind::Parked(of)) => of == index,
         _ => false,
     })

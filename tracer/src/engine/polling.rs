@@ -1,6 +1,6 @@
 //! What has to be looked at because it makes no event.
 
-use crate::pattern::{CATALOGUE, Host, Pattern, Trigger};
+use crate::pattern::{CATALOGUE, Host, Moment, Pattern, Trigger};
 use std::time::Duration;
 
 /// What has to be looked at because it makes no event.
@@ -22,10 +22,11 @@ impl Polling {
             let pattern = on.find(|pattern| pattern.triggers.iter().any(asks))?;
             pattern.settings.first().map(|setting| host.time(setting))
         };
-        let asked = |pattern: &Pattern| pattern.triggers.iter().any(|t| matches!(t, Trigger::QueueFull));
+        let asked =
+            |pattern: &Pattern| pattern.triggers.iter().any(|t| matches!(t, Trigger::On(Moment::QueueFull)));
         let (stall, idle) = (
-            after(|trigger| matches!(trigger, Trigger::Stalled)),
-            after(|trigger| matches!(trigger, Trigger::Idle)),
+            after(|trigger| matches!(trigger, Trigger::On(Moment::Stalled))),
+            after(|trigger| matches!(trigger, Trigger::On(Moment::Idle))),
         );
         // Often enough to see that it lasts.
         let often = [stall, idle].into_iter().flatten().min().map(|after| after / 4);

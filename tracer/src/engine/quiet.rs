@@ -1,9 +1,9 @@
 //! What makes no event: sockets and queues that were looked at.
 
-use super::{Engine, case::CaseKind};
+use super::Engine;
 use crate::{
     event::{Cookie, QueueLook, Snapshot},
-    pattern::Occasion,
+    pattern::Moment,
     time::Time,
 };
 use std::time::Duration;
@@ -21,7 +21,7 @@ impl Engine {
         if end.soft_errno().is_some() && !matches!(end.state, State::SynSent | State::SynRecv | State::Close)
         {
             self.keep_awhile(at, end);
-            self.open(end.cookie, CaseKind::SoftError, Occasion::SoftError { at });
+            self.open_on(end.cookie, Moment::SoftError, at);
         }
     }
 
@@ -34,7 +34,7 @@ impl Engine {
             self.stalled(at, end);
         } else if end.state == State::Established && end.socket.flags & KEEPALIVE == 0 {
             self.keep_awhile(at, end);
-            self.open(end.cookie, CaseKind::Idle, Occasion::Idle { at });
+            self.open_on(end.cookie, Moment::Idle, at);
         }
     }
 
@@ -51,7 +51,7 @@ impl Engine {
         if self.ends.get(end.cookie).is_some_and(|known| known.stall_told == Some(end.socket.snd_nxt)) {
             return;
         }
-        self.open(end.cookie, CaseKind::Stalled, Occasion::Stalled { at });
+        self.open_on(end.cookie, Moment::Stalled, at);
     }
 
     /// A look at a listener's queue.
@@ -77,6 +77,6 @@ impl Engine {
         if let Some(end) = self.ends.get_mut(cookie) {
             end.queue = Some((look, full_since));
         }
-        self.open(cookie, CaseKind::Queue, Occasion::QueueFull { at });
+        self.open_on(cookie, Moment::QueueFull, at);
     }
 }

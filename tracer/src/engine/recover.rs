@@ -1,7 +1,12 @@
 //! Deaths that no record told: the ring was full, or the kernel ran no program. The call that fails of it tells.
 
 use super::{Engine, case::CaseKind};
-use crate::{errno::Errno, event::Snapshot, pattern::Occasion, time::Time};
+use crate::{
+    errno::Errno,
+    event::Snapshot,
+    pattern::{Moment, Occasion},
+    time::Time,
+};
 use tracer_common::{State, record::socket};
 
 /// Errnos that only a connection that is gone gives, once.
@@ -29,7 +34,7 @@ impl Engine {
             entry.reset_received = Some((at, Snapshot { state: old, ..then }));
         }
         self.closed.push_back((at, end.cookie));
-        self.open(end.cookie, CaseKind::Failed, Occasion::Failed { at, old, errno });
+        self.open(end.cookie, CaseKind::On(Moment::Failed), Occasion::Failed { at, old, errno });
     }
 }
 

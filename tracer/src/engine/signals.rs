@@ -4,7 +4,7 @@ use super::{Engine, case::CaseKind};
 use crate::{
     death::Death,
     event::{Delivery, Event, Owner, Snapshot, Source, Task},
-    pattern::{Occasion, Piped},
+    pattern::{Moment, Piped},
     time::Time,
 };
 use foldhash::fast::RandomState;
@@ -51,7 +51,7 @@ impl Engine {
             known.holder.get_or_insert(Owner { pid, comm, source: Source::Io, fd: None });
             known.piped = Some(Piped { at: event.at, by: event.task, signal, killed: None });
         }
-        self.open(end.cookie, CaseKind::CallFailed, Occasion::CallFailed { at: event.at });
+        self.open_on(end.cookie, Moment::CallFailed, event.at);
     }
 
     /// A process dies of a signal: of the SIGPIPE of a send, when that is what it died of.
@@ -59,7 +59,8 @@ impl Engine {
         if death.name() != "SIGPIPE" {
             return;
         }
-        let open = self.cases.iter().map(|(id, _)| id).filter(|id| id.kind == CaseKind::CallFailed);
+        let open =
+            self.cases.iter().map(|(id, _)| id).filter(|id| id.kind == CaseKind::On(Moment::CallFailed));
         for id in open.collect::<Vec<_>>() {
             let Some(end) = self.ends.get_mut(id.subject) else { continue };
             // Only a send whose signal was delivered still waits here.

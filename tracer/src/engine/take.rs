@@ -8,7 +8,7 @@ use super::{
 use crate::{
     errno::Errno,
     event::{Cookie, Event, Origin, Owner, Presence, Snapshot, Source, Task, What},
-    pattern::{CATALOGUE, Loose, Occasion, Parked, SentReset, Trigger},
+    pattern::{CATALOGUE, Loose, Moment, Occasion, Parked, SentReset, Trigger},
     time::Time,
 };
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Engine {
             What::ReceiveFailed { end, errno } => self.call_failed(event, end, "recv", *errno),
             What::EofRead { end } if !end.mptcp() => {
                 self.keep_awhile(event.at, *end);
-                self.open(end.cookie, CaseKind::EofRead, Occasion::EofRead { at: event.at });
+                self.open_on(end.cookie, Moment::EofRead, event.at);
             }
             What::Retransmit { end, .. } if !end.mptcp() => self.soft_error(event.at, *end),
             What::Called(called) => self.called(event, called),
@@ -72,12 +72,12 @@ impl Engine {
             (State::SynSent, State::Established) => self.connected(event.at, &end),
             (State::SynSent, State::Close) if end.owned() => {
                 self.remember_closed(event.at, end);
-                self.open(cookie, CaseKind::Abandoned, Occasion::Abandoned { at: event.at });
+                self.open_on(cookie, Moment::Abandoned, event.at);
             }
             (_, State::FinWait1 | State::LastAck) if end.owned() && end.death().is_some() => {
                 self.left(event.at, end, old);
                 self.remember_closed(event.at, end);
-                self.open(cookie, CaseKind::Died, Occasion::Died { at: event.at });
+                self.open_on(cookie, Moment::Died, event.at);
             }
             _ => self.left(event.at, end, old),
         }
@@ -105,7 +105,7 @@ impl Engine {
         entry.failed = Some((at, old, errno));
         entry.since = Some(at);
         self.closed.push_back((at, cookie));
-        self.open(cookie, CaseKind::Failed, Occasion::Failed { at, old, errno });
+        self.open(cookie, CaseKind::On(Moment::Failed), Occasion::Failed { at, old, errno });
         self.touch_peers(end.tuple(), at);
     }
 
@@ -200,7 +200,7 @@ impl Engine {
                 if end.queued() && !end.owned() && answered.is_none() {
                     self.listeners.dropped(end.tuple(), end.cookie);
                 }
-                self.open(end.cookie, CaseKind::ResetSent, Occasion::ResetSent { at: event.at });
+                self.open_on(end.cookie, Moment::ResetSent, event.at);
                 self.touch(end.cookie, event.at);
                 self.touch_peers(end.tuple(), event.at);
             }
@@ -211,7 +211,7 @@ impl Engine {
                 if let Some(orphan) = self.orphans.get_mut(*cookie) {
                     orphan.reset_sent = Some(sent(None));
                 }
-                self.open(*cookie, CaseKind::ResetSent, Occasion::ResetSent { at: event.at });
+                self.open_on(*cookie, Moment::ResetSent, event.at);
                 self.touch_peers(*tuple, event.at);
             }
             Origin::Full(_) | Origin::Remainder { .. } | Origin::Nothing => {
@@ -289,6 +289,11 @@ impl Engine {
             case.looked = if exact { Some(found) } else { Some(case.looked.unwrap_or(Presence::Gone)) };
             self.judge(id, at);
         }
+    }
+
+    /// Begins the incident of a moment that is none of [`Moment::Failed`].
+    pub(super) fn open_on(&mut self, subject: Cookie, moment: Moment, at: Time) {
+        self.open(subject, CaseKind::On(moment), Occasion::On(moment, at));
     }
 
     /// Begins an incident, unless the same is open.

@@ -1,7 +1,7 @@
 //! P06: accept() fails because there are no descriptors left.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Setting, Text, Trigger, Value, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Setting, Text, Trigger, Value, Verdict, View, Words,
     words::{owner, who},
 };
 use crate::{
@@ -20,7 +20,7 @@ pub(super) static COUNT: Setting = Setting {
 pub(super) static PATTERN: Pattern = Pattern {
     id: "accept_fd_exhausted",
     severity: Severity::Critical,
-    triggers: &[Trigger::Called],
+    triggers: &[Trigger::On(Moment::Called)],
     supersedes: &[],
     settings: &[&COUNT],
     errnos: &["EMFILE", "ENFILE"],
@@ -122,7 +122,7 @@ accept() 反复返回 EMFILE(进程达到打开文件数上限)或 ENFILE(整机
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::Called { .. }, Some(end)) = (view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::On(Moment::Called, _), Some(end)) = (view.occasion, view.end) else { return Verdict::No };
     let Some((called, repeated)) = end.called.as_ref() else { return Verdict::No };
     let whose = match called.errno {
         Errno::EMFILE => "the process has as many files open as it may",

@@ -1,7 +1,7 @@
 //! P04: an accept queue is full.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{comm, owner, spoken, who},
 };
 use crate::finding::{Fact, Severity};
@@ -9,7 +9,7 @@ use crate::finding::{Fact, Severity};
 pub(super) static PATTERN: Pattern = Pattern {
     id: "accept_queue_overflow",
     severity: Severity::Warning,
-    triggers: &[Trigger::QueueFull],
+    triggers: &[Trigger::On(Moment::QueueFull)],
     supersedes: &[],
     settings: &[],
     errnos: &["ETIMEDOUT"],
@@ -106,7 +106,9 @@ against bursts: a longer queue makes a slow acceptor's clients wait longer.",
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::QueueFull { at }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::On(Moment::QueueFull, at), Some(end)) = (*view.occasion, view.end) else {
+        return Verdict::No;
+    };
     let Some((look, full_since)) = end.queue else { return Verdict::No };
     let overflowed = look.drops > 0 && (look.full() || look.overflows > 0);
     let before = full_since.filter(|since| *since < at);

@@ -1,7 +1,7 @@
 //! P01: the client gave up while its connection waited for accept().
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{bytes, peer_owner, spoken, who},
 };
 use crate::{
@@ -18,7 +18,7 @@ const PROBE: Duration = Duration::from_millis(10);
 pub(super) static PATTERN: Pattern = Pattern {
     id: "accept_queue_reset",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed],
+    triggers: &[Trigger::On(Moment::Failed)],
     supersedes: &["connection_reset", "linger_zero_abort", "close_with_unread_data", "process_died"],
     settings: &[],
     errnos: &["ECONNRESET", "EPIPE"],

@@ -1,7 +1,7 @@
 //! P12: a program wrote to a connection on which nothing can be sent any more.
 
 use super::{
-    End, Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    End, Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{owner, spoken, who},
 };
 use crate::{
@@ -15,7 +15,7 @@ use tracer_common::record::socket;
 pub(super) static PATTERN: Pattern = Pattern {
     id: "broken_pipe",
     severity: Severity::Warning,
-    triggers: &[Trigger::CallFailed],
+    triggers: &[Trigger::On(Moment::CallFailed)],
     supersedes: &[],
     settings: &[],
     errnos: &["EPIPE", "SIGPIPE"],
@@ -113,7 +113,9 @@ send 或 write 返回 EPIPE;除非使用 MSG_NOSIGNAL,内核还会向该线程�
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::CallFailed { at }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::On(Moment::CallFailed, at), Some(end)) = (*view.occasion, view.end) else {
+        return Verdict::No;
+    };
     let Some(piped) = end.piped else { return Verdict::No };
     if piped.signal == Some(Delivery::Delivered) && piped.killed.is_none() && !view.last {
         return Verdict::Wait; // it may be the end of the process

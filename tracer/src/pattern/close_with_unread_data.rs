@@ -1,7 +1,7 @@
 //! P14: a process closed a connection without reading what had come, and the kernel sent a RST for it.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     cause::{self, Cause},
     words::{bytes, comm, owner, peer_owner, who},
 };
@@ -10,7 +10,7 @@ use crate::finding::{Fact, Severity};
 pub(super) static PATTERN: Pattern = Pattern {
     id: "close_with_unread_data",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed, Trigger::ResetSent],
+    triggers: &[Trigger::On(Moment::Failed), Trigger::On(Moment::ResetSent)],
     supersedes: &["connection_reset"],
     settings: &[],
     errnos: &["ECONNRESET", "EPIPE"],
@@ -131,7 +131,7 @@ fn judge(view: &View<'_>) -> Verdict {
                 )
             }))
         }
-        Occasion::ResetSent { .. } => {
+        Occasion::On(Moment::ResetSent, _) => {
             let Some(Cause::Unread(unread)) = cause::of(end, view.host) else { return Verdict::No };
             if let Some(verdict) = cause::leave_to_victim(view) {
                 return verdict;

@@ -1,7 +1,7 @@
 //! P31: the program gave up before the kernel did.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{owner, spoken, who},
 };
 use crate::{
@@ -13,7 +13,7 @@ use tracer_common::record::socket;
 pub(super) static PATTERN: Pattern = Pattern {
     id: "connect_abandoned",
     severity: Severity::Warning,
-    triggers: &[Trigger::Abandoned],
+    triggers: &[Trigger::On(Moment::Abandoned)],
     supersedes: &[],
     settings: &[],
     errnos: &[],
@@ -88,7 +88,9 @@ program's time limit is longer than the way.",
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::Abandoned { at }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::On(Moment::Abandoned, at), Some(end)) = (*view.occasion, view.end) else {
+        return Verdict::No;
+    };
     let own = &end.snapshot.socket;
     if own.shutdown != socket::SHUTDOWN_MASK {
         return Verdict::No;

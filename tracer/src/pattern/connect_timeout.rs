@@ -1,7 +1,7 @@
 //! P30: nothing answered the SYN.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     timeout::{self, Timeout},
     words::{advise, owner, spoken, who},
 };
@@ -13,7 +13,7 @@ use crate::{
 pub(super) static PATTERN: Pattern = Pattern {
     id: "connect_timeout",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed],
+    triggers: &[Trigger::On(Moment::Failed)],
     supersedes: &[],
     settings: &[],
     errnos: &["ETIMEDOUT"],

@@ -1,7 +1,7 @@
 //! P50: nothing listens where the connection was to go.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{comm, owner, spoken, who},
 };
 use crate::{
@@ -14,7 +14,7 @@ use tracer_common::State;
 pub(super) static PATTERN: Pattern = Pattern {
     id: "connection_refused",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed],
+    triggers: &[Trigger::On(Moment::Failed)],
     supersedes: &[],
     settings: &[],
     errnos: &["ECONNREFUSED"],

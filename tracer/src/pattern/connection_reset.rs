@@ -1,7 +1,7 @@
 //! P13: a RST ended an open connection.
 
 use super::{
-    End, Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    End, Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     cause::{self, Cause},
     words::{comm, loss, owner, peer_owner, who},
 };
@@ -14,7 +14,7 @@ use tracer_common::{State, record::socket};
 pub(super) static PATTERN: Pattern = Pattern {
     id: "connection_reset",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed],
+    triggers: &[Trigger::On(Moment::Failed)],
     supersedes: &[],
     settings: &[],
     errnos: &["ECONNRESET", "EPIPE"],

@@ -1,7 +1,7 @@
 //! P10: a write to a connection whose other end had already closed.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, SentReset, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, SentReset, Text, Trigger, Verdict, View, Words,
     words::{advise, bytes, comm, owner, peer_closed, peer_owner, spoken, who},
 };
 use crate::{
@@ -15,7 +15,7 @@ use tracer_common::State;
 pub(super) static PATTERN: Pattern = Pattern {
     id: "fin_wait2_write_reset",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed, Trigger::ResetSent],
+    triggers: &[Trigger::On(Moment::Failed), Trigger::On(Moment::ResetSent)],
     supersedes: &["connection_reset"],
     settings: &[],
     errnos: &["EPIPE", "SIGPIPE"],
@@ -151,7 +151,7 @@ timeout, and repeat idempotent requests on a new connection.",
 fn judge(view: &View<'_>) -> Verdict {
     match *view.occasion {
         Occasion::Failed { at, old: State::CloseWait, errno: Errno::EPIPE } => writer(view, at),
-        Occasion::ResetSent { at } => closer(view, at),
+        Occasion::On(Moment::ResetSent, at) => closer(view, at),
         _ => Verdict::No,
     }
 }

@@ -1,7 +1,7 @@
 //! P38: nothing has come for long, and nothing would tell if the peer were gone.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Setting, Text, Trigger, Value, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Setting, Text, Trigger, Value, Verdict, View, Words,
     words::{owner, spoken, who},
 };
 use crate::{
@@ -21,7 +21,7 @@ pub(super) static AFTER: Setting = Setting {
 pub(super) static PATTERN: Pattern = Pattern {
     id: "half_open_suspect",
     severity: Severity::Info,
-    triggers: &[Trigger::Idle],
+    triggers: &[Trigger::On(Moment::Idle)],
     supersedes: &[],
     settings: &[&AFTER],
     errnos: &[],
@@ -99,7 +99,7 @@ Turn on SO_KEEPALIVE with TCP_KEEPIDLE below the idle limit of what lies between
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::Idle { .. }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::On(Moment::Idle, _), Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
     let at = &end.snapshot;
     let watched = at.socket.flags & KEEPALIVE != 0 || at.socket.user_timeout != 0 && at.undelivered() > 0;
     let Some(silence) = at.silence(view.host.hz) else { return Verdict::No };

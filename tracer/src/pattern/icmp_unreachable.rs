@@ -1,7 +1,7 @@
 //! P34: an ICMP error answered the SYN.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{owner, spoken, who},
 };
 use crate::{
@@ -14,7 +14,7 @@ use tracer_common::State;
 pub(super) static PATTERN: Pattern = Pattern {
     id: "icmp_unreachable",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed],
+    triggers: &[Trigger::On(Moment::Failed)],
     supersedes: &[],
     settings: &[],
     errnos: &["EHOSTUNREACH", "ENETUNREACH", "ECONNREFUSED", "ENOPROTOOPT", "EACCES"],

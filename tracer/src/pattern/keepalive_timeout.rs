@@ -1,7 +1,7 @@
 //! P37: an idle peer did not answer keepalive probes.
 
 use super::{
-    Found, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     timeout::{self, Timeout},
     words::{advise, comm, owner, spoken, who},
 };
@@ -13,7 +13,7 @@ use crate::{
 pub(super) static PATTERN: Pattern = Pattern {
     id: "keepalive_timeout",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed],
+    triggers: &[Trigger::On(Moment::Failed)],
     supersedes: &[],
     settings: &[],
     errnos: &["ETIMEDOUT"],

@@ -1,7 +1,7 @@
 //! P15: a process ended a connection with a RST on purpose.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     cause::{self, Cause},
     words::{comm, loss, owner, peer_owner, who},
 };
@@ -10,7 +10,7 @@ use crate::finding::{Fact, Severity};
 pub(super) static PATTERN: Pattern = Pattern {
     id: "linger_zero_abort",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed, Trigger::ResetSent],
+    triggers: &[Trigger::On(Moment::Failed), Trigger::On(Moment::ResetSent)],
     supersedes: &["connection_reset"],
     settings: &[],
     errnos: &["ECONNRESET", "EPIPE"],
@@ -179,7 +179,7 @@ fn judge(view: &View<'_>) -> Verdict {
                 )
             }))
         }
-        Occasion::ResetSent { .. } => {
+        Occasion::On(Moment::ResetSent, _) => {
             let Some((how, confidence)) = cause::of(end, view.host).and_then(asked) else {
                 return Verdict::No;
             };

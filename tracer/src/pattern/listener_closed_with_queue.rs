@@ -1,7 +1,7 @@
 //! P03: a listener was closed while connections waited for accept(), and each of them was reset.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     cause::{self, Cause},
     words::who,
 };
@@ -13,7 +13,7 @@ use crate::{
 pub(super) static PATTERN: Pattern = Pattern {
     id: "listener_closed_with_queue",
     severity: Severity::Warning,
-    triggers: &[Trigger::ResetSent],
+    triggers: &[Trigger::On(Moment::ResetSent)],
     supersedes: &[],
     settings: &[],
     errnos: &["ECONNRESET"],
@@ -109,7 +109,9 @@ over (socket activation, SO_REUSEPORT with tcp_migrate_req).",
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::ResetSent { at }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::On(Moment::ResetSent, at), Some(end)) = (*view.occasion, view.end) else {
+        return Verdict::No;
+    };
     if cause::of(end, view.host) != Some(Cause::QueueClosed) {
         return Verdict::No;
     }

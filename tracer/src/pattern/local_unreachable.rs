@@ -1,7 +1,7 @@
 //! P36: this host itself does not let the connection out.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     timeout::{self, Timeout},
     words::{owner, who},
 };
@@ -15,7 +15,7 @@ use tracer_common::State;
 pub(super) static PATTERN: Pattern = Pattern {
     id: "local_unreachable",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed, Trigger::Called],
+    triggers: &[Trigger::On(Moment::Failed), Trigger::On(Moment::Called)],
     supersedes: &["icmp_unreachable", "connect_timeout", "retransmission_timeout", "user_timeout"],
     settings: &[],
     errnos: &["ENETUNREACH", "EHOSTUNREACH", "EACCES", "EPERM", "EINVAL", "ETIMEDOUT"],
@@ -138,7 +138,7 @@ connect() 立即失败,没有发出 SYN:ENETUNREACH(没有路由)、EHOSTUNREACH
 fn judge(view: &View<'_>) -> Verdict {
     let Some(end) = view.end else { return Verdict::No };
     match *view.occasion {
-        Occasion::Called { .. } => {
+        Occasion::On(Moment::Called, _) => {
             let Some((called, _)) = end.called.as_ref().filter(|(called, _)| called.call == Call::Connect)
             else {
                 return Verdict::No;

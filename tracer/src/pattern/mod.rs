@@ -95,33 +95,40 @@ pub struct Pattern {
 /// When a pattern is asked.
 #[derive(Clone, Copy, Debug)]
 pub enum Trigger {
-    /// A socket goes to CLOSE with an error pending.
-    Failed,
-    /// A RST goes out for a connection of this host.
-    ResetSent,
-    /// A send call gives EPIPE.
-    CallFailed,
-    /// A process closes a socket that still connects.
-    Abandoned,
-    /// A process dies, of a signal or with a status other than 0, with a connection open.
-    Died,
-    /// A receive call came upon the end of the stream where an answer was due.
-    EofRead,
-    /// A segment of a live connection is sent again, and an ICMP error has come.
-    SoftError,
-    /// A system call failed, or told of an error that nothing else has told.
-    Called,
-    /// A listener's queue is full or has dropped.
-    QueueFull,
-    /// A look has found the peer's window closed, and data waiting.
-    Stalled,
-    /// A look has found an open socket of which nothing has been heard for long.
-    Idle,
+    /// When this happens.
+    On(Moment),
     /// A socket has stayed in a state for as long as a setting says.
     Stay(State, &'static Setting),
     /// An orphan in FIN_WAIT2, parked as a TIME_WAIT remainder, is about to expire, or has stayed as long as a
     /// setting says.
     Parked(&'static Setting),
+}
+
+/// What may happen to an end; of one end's incidents they are judged in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// It goes to CLOSE with an error pending.
+    Failed,
+    /// It sends a RST.
+    ResetSent,
+    /// A send call of its process gives EPIPE.
+    CallFailed,
+    /// Its process closes it while it still connects.
+    Abandoned,
+    /// Its process dies, of a signal or with a status other than 0, with the connection open.
+    Died,
+    /// A receive call comes upon the end of the stream where an answer was due.
+    EofRead,
+    /// A segment is sent again while the connection lives, and an ICMP error has come.
+    SoftError,
+    /// A system call fails, or tells of an error that nothing else has told.
+    Called,
+    /// A look has found a listener's queue full, or that it has dropped.
+    QueueFull,
+    /// A look has found the peer's window closed, and data waiting.
+    Stalled,
+    /// A look has found it open, silent for long, and nothing that would tell if the peer were gone.
+    Idle,
 }
 
 /// A threshold a user may tune.

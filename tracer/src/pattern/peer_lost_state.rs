@@ -1,7 +1,7 @@
 //! P17: the other host does not know the connection any more.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{comm, loss, owner, who},
 };
 use crate::finding::{Fact, Severity};
@@ -10,7 +10,7 @@ use tracer_common::{State, record::socket::KEEPALIVE};
 pub(super) static PATTERN: Pattern = Pattern {
     id: "peer_lost_state",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed],
+    triggers: &[Trigger::On(Moment::Failed)],
     supersedes: &["connection_reset"],
     settings: &[],
     errnos: &["ECONNRESET"],

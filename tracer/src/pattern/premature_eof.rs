@@ -1,7 +1,7 @@
 //! P11: the peer ended the stream where an answer was due.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{comm, owner, peer_closed, peer_owner, spoken, who},
 };
 use crate::finding::{Fact, Severity};
@@ -9,7 +9,7 @@ use crate::finding::{Fact, Severity};
 pub(super) static PATTERN: Pattern = Pattern {
     id: "premature_eof",
     severity: Severity::Warning,
-    triggers: &[Trigger::EofRead],
+    triggers: &[Trigger::On(Moment::EofRead)],
     supersedes: &[],
     settings: &[],
     errnos: &[],
@@ -129,7 +129,9 @@ Repeat an idempotent request on a new connection.",
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::EofRead { .. }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::On(Moment::EofRead, _), Some(end)) = (*view.occasion, view.end) else {
+        return Verdict::No;
+    };
     // A RST tells more.
     if end.failed.is_some() || end.reset_received.is_some() {
         return Verdict::No;

@@ -1,7 +1,7 @@
 //! P16: a process died with connections open.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     cause::{self, Cause},
     words::{comm, loss, owner, peer_owner, who},
 };
@@ -16,7 +16,7 @@ const FATAL: &[i32] = &[4, 6, 7, 8, 9, 11];
 pub(super) static PATTERN: Pattern = Pattern {
     id: "process_died",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed, Trigger::ResetSent, Trigger::Died],
+    triggers: &[Trigger::On(Moment::Failed), Trigger::On(Moment::ResetSent), Trigger::On(Moment::Died)],
     supersedes: &["connection_reset", "close_with_unread_data", "linger_zero_abort"],
     settings: &[],
     errnos: &["ECONNRESET", "EPIPE"],
@@ -160,8 +160,8 @@ fn judge(view: &View<'_>) -> Verdict {
         return found(view, death, severity(death), Some(errno), &message);
     }
     let (death, sends) = match *view.occasion {
-        Occasion::Died { .. } => (end.death(), "a FIN"),
-        Occasion::ResetSent { .. } => match cause::of(end, view.host) {
+        Occasion::On(Moment::Died, _) => (end.death(), "a FIN"),
+        Occasion::On(Moment::ResetSent, _) => match cause::of(end, view.host) {
             Some(Cause::Died(death)) => (Some(death), "a RST"),
             _ => (None, ""),
         },

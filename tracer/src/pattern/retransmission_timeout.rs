@@ -1,7 +1,7 @@
 //! P32: data was sent, and the peer acknowledged nothing for as long as the kernel tries.
 
 use super::{
-    Found, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     timeout::{self, Timeout},
     words::{advise, bytes, comm, owner, spoken, who},
 };
@@ -13,7 +13,7 @@ use crate::{
 pub(super) static PATTERN: Pattern = Pattern {
     id: "retransmission_timeout",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed],
+    triggers: &[Trigger::On(Moment::Failed)],
     supersedes: &[],
     settings: &[],
     errnos: &["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],

@@ -1,7 +1,7 @@
 //! P12: SIGPIPE, sent because of a connection that was gone, ended the process.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words, broken_pipe,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words, broken_pipe,
     words::{owner, who},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 pub(super) static PATTERN: Pattern = Pattern {
     id: "sigpipe_killed",
     severity: Severity::Critical,
-    triggers: &[Trigger::CallFailed],
+    triggers: &[Trigger::On(Moment::CallFailed)],
     supersedes: &["broken_pipe"],
     settings: &[],
     errnos: &["EPIPE", "SIGPIPE"],
@@ -108,7 +108,9 @@ SIGPIPE 的默认动作是结束进程。它发给正在写的线程,在错误�
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::CallFailed { at }, Some(end)) = (*view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::On(Moment::CallFailed, at), Some(end)) = (*view.occasion, view.end) else {
+        return Verdict::No;
+    };
     let Some((piped, killed)) = end.piped.and_then(|piped| Some((piped, piped.killed?))) else {
         return Verdict::No;
     };

@@ -1,7 +1,7 @@
 //! P21: an administrator destroyed the socket: the one place where Linux gives ECONNABORTED.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{comm, owner, who},
 };
 use crate::{
@@ -13,7 +13,7 @@ use tracer_common::State;
 pub(super) static PATTERN: Pattern = Pattern {
     id: "socket_destroyed",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed],
+    triggers: &[Trigger::On(Moment::Failed)],
     supersedes: &["connection_reset"],
     settings: &[],
     errnos: &["ECONNABORTED"],

@@ -1,7 +1,7 @@
 //! P70: a call was refused for its arguments: no error of a connection.
 
 use super::{
-    Found, Group, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Group, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{owner, who},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 pub(super) static PATTERN: Pattern = Pattern {
     id: "socket_option_error",
     severity: Severity::Info,
-    triggers: &[Trigger::Called],
+    triggers: &[Trigger::On(Moment::Called)],
     supersedes: &[],
     settings: &[],
     errnos: &[
@@ -141,7 +141,7 @@ setsockopt() 或 getsockopt() 失败。ENOPROTOOPT:该级别没有这个选项,�
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    let (Occasion::Called { .. }, Some(end)) = (view.occasion, view.end) else { return Verdict::No };
+    let (Occasion::On(Moment::Called, _), Some(end)) = (view.occasion, view.end) else { return Verdict::No };
     let Some((called, _)) = end.called.as_ref() else { return Verdict::No };
     let errno = called.errno;
     let argument = matches!(errno, Errno::EBADF | Errno::ENOTSOCK | Errno::EFAULT);

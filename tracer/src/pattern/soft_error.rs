@@ -1,7 +1,7 @@
 //! P35: an ICMP error came for a connection that is alive.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{owner, who},
 };
 use crate::{
@@ -13,7 +13,7 @@ use tracer_common::State;
 pub(super) static PATTERN: Pattern = Pattern {
     id: "soft_error",
     severity: Severity::Warning,
-    triggers: &[Trigger::SoftError, Trigger::Called],
+    triggers: &[Trigger::On(Moment::SoftError), Trigger::On(Moment::Called)],
     supersedes: &[],
     settings: &[],
     errnos: &["EHOSTUNREACH", "ENETUNREACH"],
@@ -101,8 +101,8 @@ connect() was in progress.",
 fn judge(view: &View<'_>) -> Verdict {
     let Some(end) = view.end else { return Verdict::No };
     let read = match *view.occasion {
-        Occasion::SoftError { .. } => None,
-        Occasion::Called { .. } => match end.called.as_ref() {
+        Occasion::On(Moment::SoftError, _) => None,
+        Occasion::On(Moment::Called, _) => match end.called.as_ref() {
             Some((called, _)) if called.call == Call::TakeError && end.snapshot.state != State::Close => {
                 Some(called.errno)
             }

@@ -1,7 +1,7 @@
 //! P33: the program's own limit for unacknowledged data passed.
 
 use super::{
-    Found, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     timeout::{self, Timeout},
     words::{advise, bytes, comm, owner, who},
 };
@@ -13,7 +13,7 @@ use crate::{
 pub(super) static PATTERN: Pattern = Pattern {
     id: "user_timeout",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed],
+    triggers: &[Trigger::On(Moment::Failed)],
     supersedes: &[],
     settings: &[],
     errnos: &["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],

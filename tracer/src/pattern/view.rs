@@ -1,6 +1,6 @@
 //! What a rule is shown, and what it may answer.
 
-use super::Host;
+use super::{Host, Moment};
 use crate::{
     death::Death,
     errno::Errno,
@@ -51,7 +51,7 @@ pub struct View<'a> {
 /// Why a rule is asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Occasion {
-    /// The end went to CLOSE with an error.
+    /// The end went to CLOSE with an error: [`Moment::Failed`].
     Failed {
         /// When.
         at: Time,
@@ -60,56 +60,8 @@ pub enum Occasion {
         /// With which error.
         errno: Errno,
     },
-    /// The end sent a RST.
-    ResetSent {
-        /// When.
-        at: Time,
-    },
-    /// A send call of its process gave EPIPE.
-    CallFailed {
-        /// When.
-        at: Time,
-    },
-    /// Its process closed the end while it still connected.
-    Abandoned {
-        /// When.
-        at: Time,
-    },
-    /// Its process died with it open.
-    Died {
-        /// When.
-        at: Time,
-    },
-    /// A receive call came upon the end of the stream where an answer was due.
-    EofRead {
-        /// When.
-        at: Time,
-    },
-    /// A segment of a live connection is sent again, and an ICMP error has come.
-    SoftError {
-        /// When.
-        at: Time,
-    },
-    /// A system call failed, or told of an error that nothing else has told.
-    Called {
-        /// When.
-        at: Time,
-    },
-    /// A listener's queue was looked at, and is full or has dropped.
-    QueueFull {
-        /// When.
-        at: Time,
-    },
-    /// The end was looked at: the peer's window is closed, and data waits.
-    Stalled {
-        /// When.
-        at: Time,
-    },
-    /// The end was looked at: nothing has come for long, and nothing would tell if the peer were gone.
-    Idle {
-        /// When.
-        at: Time,
-    },
+    /// Any other moment, and when it was.
+    On(Moment, Time),
     /// The end has stayed in a state.
     Stayed {
         /// When the rule became due.
@@ -126,19 +78,7 @@ impl Occasion {
     /// When it happened.
     pub const fn at(&self) -> Time {
         match self {
-            Self::Failed { at, .. }
-            | Self::ResetSent { at }
-            | Self::CallFailed { at }
-            | Self::Abandoned { at }
-            | Self::Died { at }
-            | Self::EofRead { at }
-            | Self::SoftError { at }
-            | Self::Called { at }
-            | Self::QueueFull { at }
-            | Self::Stalled { at }
-            | Self::Idle { at }
-            | Self::Stayed { at }
-            | Self::Parked { at } => *at,
+            Self::Failed { at, .. } | Self::On(_, at) | Self::Stayed { at } | Self::Parked { at } => *at,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! P39: the peer closed its window: it does not read, and perhaps was then not heard of again.
 
 use super::{
-    Found, Occasion, Pattern, Scenario, Setting, Text, Trigger, Value, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Setting, Text, Trigger, Value, Verdict, View, Words,
     timeout::{self, Timeout},
     words::{bytes, comm, owner, spoken, who},
 };
@@ -21,7 +21,7 @@ pub(super) static AFTER: Setting = Setting {
 pub(super) static PATTERN: Pattern = Pattern {
     id: "zero_window_stall",
     severity: Severity::Warning,
-    triggers: &[Trigger::Failed, Trigger::Stalled],
+    triggers: &[Trigger::On(Moment::Failed), Trigger::On(Moment::Stalled)],
     supersedes: &[],
     settings: &[&AFTER],
     errnos: &["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
@@ -111,7 +111,7 @@ whole host vanished during the stall, or the program's own limit was shorter tha
 };
 
 fn judge(view: &View<'_>) -> Verdict {
-    if let Occasion::Stalled { at } = *view.occasion {
+    if let Occasion::On(Moment::Stalled, at) = *view.occasion {
         return stalls(view, at);
     }
     let (Some((Timeout::ZeroWindow, errno)), Some(end)) = (timeout::of(view), view.end) else {
