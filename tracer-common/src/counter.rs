@@ -36,6 +36,8 @@ counters! {
     Unneeded "unneeded" "State changes no pattern, flag or timer needs.";
     Scanned "scanned" "Sockets older than the tracer that the scan has marked.";
     CallFlood "call_flood" "Failed system calls of one kind beyond 1,000 a second on a CPU.";
+    DropFlood "drop_flood" "Refused segments beyond 1,000 a second on a CPU.";
+    SynackFlood "synack_flood" "SYN-ACKs sent again beyond 1,000 a second on a CPU.";
     ResetFlood "reset_flood" "Resets without a socket beyond 1,000 a second on a CPU.";
 }
 
@@ -49,7 +51,15 @@ impl Counter {
     /// Whether this counts what was left out on purpose.
     #[must_use]
     pub const fn is_suppressed(self) -> bool {
-        matches!(self, Self::Filtered | Self::Unneeded | Self::ResetFlood | Self::CallFlood)
+        matches!(
+            self,
+            Self::Filtered
+                | Self::Unneeded
+                | Self::ResetFlood
+                | Self::CallFlood
+                | Self::DropFlood
+                | Self::SynackFlood
+        )
     }
 }
 

@@ -70,6 +70,21 @@ layout! {
     linger2: "`TCP_LINGER2`.", "tcp_sock" "linger2";
     fastopen_rsk: "Fast Open request.", "tcp_sock" "fastopen_rsk";
     is_mptcp: "MPTCP subflow.", "tcp_sock" "is_mptcp";
+    data_segs_out: "Segments with data sent.", "tcp_sock" "data_segs_out";
+    segs_in: "Segments received.", "tcp_sock" "segs_in";
+    delivered: "Segments the peer has got.", "tcp_sock" "delivered";
+    mss: "Largest payload of a segment.", "tcp_sock" "mss_cache";
+    sacked: "Segments the peer has out of order.", "tcp_sock" "sacked_out";
+    half_open: "SYNs a listener has answered.", "inet_connection_sock" "icsk_accept_queue.qlen.counter";
+    mc_ttl: "TTL of the packet that opened an accepted connection.", "inet_sock" "mc_ttl";
+    pinet6: "What a socket has of IPv6.", "inet_sock" "pinet6";
+    mcast_hops: "Hop limit, likewise.", "ipv6_pinfo" "mcast_hops";
+    request_resent: "SYN-ACKs sent again.", "request_sock" "num_retrans";
+    request_timeouts: "Byte of the timeouts of a SYN-ACK.", "request_sock" "num_timeout";
+    request_acked: "Byte of whether the client's ACK was refused.", "inet_request_sock" "acked";
+    cb: "Control block of a packet.", "sk_buff" "cb";
+    cb_seq: "Sequence number in it.", "tcp_skb_cb" "seq";
+    cb_flags: "TCP's flags in it.", "tcp_skb_cb" "tcp_flags";
     tw_substate: "Sub-state of a TIME_WAIT remainder.", "inet_timewait_sock" "tw_substate";
     tw_sport: "Local port of a TIME_WAIT remainder.", "inet_timewait_sock" "tw_sport";
     socket_sk: "`struct sock` of a `struct socket`.", "socket" "sk";
@@ -130,6 +145,22 @@ pub struct Numbers {
     pub signal_ignored: u32,
     /// Argument of `tcp_retransmit_skb` that is the result.
     pub retransmit_result_argument: u32,
+    /// Argument of `kfree_skb` that is the reason.
+    pub drop_reason_argument: u32,
+    /// Argument of `kfree_skb` that is the socket.
+    pub drop_socket_argument: u32,
+    /// `SKB_DROP_REASON_TCP_RESET`.
+    pub drop_reset: u32,
+    /// `SKB_DROP_REASON_TCP_INVALID_SEQUENCE`.
+    pub drop_sequence: u32,
+    /// `SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE`, which some kernels tell from it.
+    pub drop_end_sequence: u32,
+    /// `SKB_DROP_REASON_TCP_INVALID_SYN`.
+    pub drop_syn: u32,
+    /// First bit of `num_timeout` in its byte; its bits go to the byte's end.
+    pub request_timeouts_bit: u32,
+    /// Bit of `acked` in its byte.
+    pub request_acked_bit: u32,
     /// Number of `connect`.
     pub call_connect: u32,
     /// Number of `accept`.
@@ -158,6 +189,14 @@ impl Numbers {
         signal_delivered: ABSENT,
         signal_ignored: ABSENT,
         retransmit_result_argument: ABSENT,
+        drop_reason_argument: ABSENT,
+        drop_socket_argument: ABSENT,
+        drop_reset: ABSENT,
+        drop_sequence: ABSENT,
+        drop_end_sequence: ABSENT,
+        drop_syn: ABSENT,
+        request_timeouts_bit: ABSENT,
+        request_acked_bit: ABSENT,
         call_connect: ABSENT,
         call_accept: ABSENT,
         call_accept4: ABSENT,

@@ -36,6 +36,10 @@ pub const IPV6: u32 = 2;
 pub struct Settings {
     /// Networks of which one must hold either end.
     pub networks: [Network; FILTER_ENTRIES],
+    /// For how long segments are counted before their loss is judged, in nanoseconds.
+    pub lossy_over_ns: u64,
+    /// A close that is not acknowledged for so long is told, in nanoseconds; 0 for never.
+    pub stuck_after_ns: u64,
     /// Ranges for the port of either end.
     pub ports: [PortRange; FILTER_ENTRIES],
     /// Ranges for the local port.
@@ -62,6 +66,18 @@ pub struct Settings {
     pub filtered: u32,
     /// After so many jiffies of silence an open connection without keepalive is told by a look; 0 for never.
     pub idle_jiffies: u32,
+    /// Segments sent again of a million that make a connection lossy; 0 for never.
+    pub lossy_share_ppm: u32,
+    /// Fewer segments than this say nothing of a loss.
+    pub lossy_segments: u32,
+    /// 1: full segments that do not get through while smaller ones do are told.
+    pub blackhole: u32,
+    /// 1: FIN_WAIT1 to CLOSING travels.
+    pub closing: u32,
+    /// 1: a close() that waits for the peer (`SO_LINGER` above 0) travels.
+    pub lingers: u32,
+    /// Always zero.
+    pub reserved: u32,
     /// A process whose descendants' sockets are marked; 0 for none.
     pub follow: u32,
 }
@@ -70,6 +86,8 @@ impl Settings {
     /// No filter, and only what patterns need.
     pub const NONE: Self = Self {
         networks: [Network { address: [0; 2], mask: [0; 2] }; FILTER_ENTRIES],
+        lossy_over_ns: 0,
+        stuck_after_ns: 0,
         ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
         local_ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
         remote_ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
@@ -83,6 +101,12 @@ impl Settings {
         every_event: 0,
         filtered: 0,
         idle_jiffies: 0,
+        lossy_share_ppm: 0,
+        lossy_segments: 0,
+        blackhole: 0,
+        closing: 0,
+        lingers: 0,
+        reserved: 0,
         follow: 0,
     };
 }

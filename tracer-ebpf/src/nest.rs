@@ -16,11 +16,14 @@ pub(crate) enum Hook {
     ResetSent,
     Error,
     Retransmit,
+    Drop,
+    Synack,
+    Ttl,
 }
 
 /// Whether the first program of a hook runs on this CPU.
 #[btf_map]
-static RUNNING: PerCpuArray<u64, 5> = PerCpuArray::new();
+static RUNNING: PerCpuArray<u64, 8> = PerCpuArray::new();
 
 /// The first program of a hook.
 #[inline(always)]

@@ -54,10 +54,44 @@ pub(crate) fn read(skb: *const u8, to: *mut Segment) {
         ack: u32::from_be(tcp[2]),
         payload: ip_payload.wrapping_sub(tcp_header),
         tcp_flags: offset_and_flags as u8,
-        reserved: [0; 3],
+        ttl: time_to_live(v4, &ip),
+        reserved: [0; 2],
     };
     // SAFETY: `to` lies in a record that the caller owns.
     unsafe { to.write(segment) }
+}
+
+/// IPv4: the ninth byte of the header; IPv6: the eighth, the hop limit.
+#[inline(always)]
+fn time_to_live(v4: bool, ip: &[u64; 5]) -> u8 {
+    if v4 { ip[1].to_ne_bytes()[0] } else { ip[0].to_ne_bytes()[7] }
+}
+
+/// The time to live of the packet in `skb`; 0 when its header cannot be read.
+#[inline(always)]
+pub(crate) fn ttl(skb: *const u8) -> u8 {
+    let head: u64 = load(skb, offset!(skb_head));
+    let network: u16 = load(skb, offset!(skb_network));
+    let mut ip = [0u64; 5];
+    if !probe(head + u64::from(network), &mut ip, 16) {
+        return 0;
+    }
+    time_to_live(load::<u16>(skb, offset!(skb_protocol)) == ETH_P_IP.to_be(), &ip)
+}
+
+/// TCP's flags of a segment that TCP has taken.
+///
+/// The control block holds them from `tcp_v4_fill_cb()` on.
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c#L2158-L2178>
+#[inline(always)]
+pub(crate) fn taken_flags(skb: *const u8) -> u8 {
+    load(skb, offset!(cb) + offset!(cb_flags))
+}
+
+/// The sequence number of a segment that is to be sent.
+#[inline(always)]
+pub(crate) fn own_seq(skb: *const u8) -> u32 {
+    load(skb, offset!(cb) + offset!(cb_seq))
 }
 
 #[inline(always)]

@@ -34,7 +34,10 @@ const NOTHING: Past = Past {
     flags: 0,
     send_errno: 0,
     soft_told: 0,
-    reserved: [0; 4],
+    ttl: 0,
+    reset_ttl: 0,
+    marks: 0,
+    reserved: 0,
 };
 
 /// The socket's past, NULL when nothing is kept.

@@ -1,7 +1,7 @@
 //! Reads of `struct sock` and what embeds it; all such reads are here.
 
 use crate::{
-    kernel::{load, number, offset},
+    kernel::{load, number, offset, peek},
     task,
 };
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock};
@@ -204,6 +204,7 @@ impl Tcp {
             ack_backlog <- ack_backlog,
             max_ack_backlog <- max_ack_backlog,
             total_retrans <- total_retrans,
+            data_segs_out <- data_segs_out,
             srtt <- srtt,
             linger2 <- linger2,
             user_timeout <- user_timeout,
@@ -219,6 +220,7 @@ impl Tcp {
         unsafe {
             addr_of_mut!((*to).fin_timeout).write(load(net, offset!(net_fin_timeout)));
             addr_of_mut!((*to).silence).write(if self.err() == 0 { 0 } else { self.silence() });
+            addr_of_mut!((*to).linger).write(self.linger());
             addr_of_mut!((*to).exit_code).write(task.exit_code());
             addr_of_mut!((*to).flags).write(self.flags(task));
         }
@@ -231,6 +233,78 @@ impl Tcp {
         let now = unsafe { bpf_jiffies64() } as u32;
         let last: u32 = load(self.0, offset!(rcv_tstamp));
         if last == 0 { 0 } else { now.wrapping_sub(last) }
+    }
+
+    /// For how many jiffies close() waits for the peer; 0 when it does not.
+    #[inline(always)]
+    pub(crate) fn linger(self) -> u32 {
+        if has(load(self.0, offset!(flags)), number!(sock_linger)) {
+            load::<u64>(self.0, offset!(lingertime)) as u32
+        } else {
+            0
+        }
+    }
+
+    /// Segments with data sent, and those sent again among them.
+    #[inline(always)]
+    pub(crate) fn segments_sent(self) -> (u32, u32) {
+        (load(self.0, offset!(data_segs_out)), load(self.0, offset!(total_retrans)))
+    }
+
+    /// Segments received.
+    #[inline(always)]
+    pub(crate) fn segments_received(self) -> u32 {
+        load(self.0, offset!(segs_in))
+    }
+
+    /// The largest payload of a segment.
+    #[inline(always)]
+    pub(crate) fn mss(self) -> u32 {
+        load(self.0, offset!(mss))
+    }
+
+    /// Segments that the peer has got, acknowledged or out of order.
+    #[inline(always)]
+    pub(crate) fn delivered(self) -> u32 {
+        load(self.0, offset!(delivered))
+    }
+
+    /// Segments that the peer has out of order.
+    #[inline(always)]
+    pub(crate) fn sacked(self) -> u32 {
+        load(self.0, offset!(sacked))
+    }
+
+    /// A listener: connections that wait for accept(), the limit of that, and SYNs that were answered.
+    #[inline(always)]
+    pub(crate) fn queues(self) -> (u32, u32, u32) {
+        let limit: u32 = load(self.0, offset!(max_ack_backlog));
+        (load(self.0, offset!(ack_backlog)), limit, load(self.0, offset!(half_open)))
+    }
+
+    /// Unanswered retransmissions in a row.
+    #[inline(always)]
+    pub(crate) fn retransmits(self) -> u8 {
+        load(self.0, offset!(retransmits))
+    }
+
+    /// Bytes of ours that the peer has acknowledged, its answer to the SYN included.
+    #[inline(always)]
+    pub(crate) fn bytes_acked(self) -> u64 {
+        load(self.0, offset!(bytes_acked))
+    }
+
+    /// Time to live of the packet that opened an accepted connection.
+    ///
+    /// `tcp_v4_syn_recv_sock()` and `tcp_v6_syn_recv_sock()` keep it, unless the program sets `IP_MULTICAST_TTL`.
+    /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c#L1723-L1760>
+    #[inline(always)]
+    pub(crate) fn opening_ttl(self) -> u8 {
+        if load::<u16>(self.0, offset!(family)) == AF_INET {
+            return load(self.0, offset!(mc_ttl));
+        }
+        let own = load::<usize>(self.0, offset!(pinet6));
+        if own == 0 { 0 } else { peek(own, offset!(mcast_hops)) }
     }
 
     #[inline(always)]
@@ -281,6 +355,8 @@ const NONE: Socket = Socket {
     max_ack_backlog: 0,
     total_retrans: 0,
     srtt: 0,
+    linger: 0,
+    data_segs_out: 0,
     linger2: 0,
     fin_timeout: 0,
     user_timeout: 0,

@@ -3,10 +3,14 @@
 use crate::{
     death::Death,
     errno::Errno,
-    event::{Call, Called, Cookie, Delivery, Event, Origin, Presence, QueueLook, Snapshot, Task, What},
+    event::{
+        Call, Called, Cookie, Delivery, Drop, Event, HalfOpen, Origin, Presence, QueueLook, Resent, Snapshot,
+        Task, What,
+    },
     name::Comm,
     time::Time,
 };
+use std::time::Duration;
 use thiserror::Error;
 use tracer_common::{
     State,
@@ -16,6 +20,7 @@ use tracer_common::{
         answer::{self, Answer},
         call,
         clock::Clock,
+        drop,
         error::ErrorReport,
         exit::Exit,
         holder::Holder,
@@ -24,12 +29,13 @@ use tracer_common::{
         receive_length::ReceiveLength,
         reset_received::ResetReceived,
         reset_sent::{REASON_ABSENT, ResetSent},
-        retransmit::Retransmit,
+        retransmit::{self, Retransmit},
         sample::Sample,
         send_length::SendLength,
         signal::{self, Signal},
         socket::{FOLLOWED, OUTGOING, OWNER_CONNECT, OWNER_IO, Past, Socket},
         state_change::StateChange,
+        synack::Synack,
     },
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -49,6 +55,9 @@ pub enum Malformed {
     /// A system call that is none of those looked at, or one that did not fail.
     #[error("unknown system call {0}")]
     Call(u32),
+    /// A reason for a drop that is none of those looked at.
+    #[error("unknown reason of a drop {0}")]
+    Drop(u32),
     /// A counter that is none.
     #[error("unknown counter {0}")]
     Counter(u32),
@@ -114,12 +123,42 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
         Kind::Retransmit => {
             let record: Retransmit = read(bytes)?;
             let end = snapshot(record.socket, record.past)?;
-            What::Retransmit { end, refused: Errno::from_number(record.result) }
+            What::Retransmit { end, refused: Errno::from_number(record.result), resent: resent(&record) }
+        }
+        Kind::Drop => {
+            let record: drop::Drop = read(bytes)?;
+            let why = match record.why {
+                drop::RESET => Drop::Reset,
+                drop::SEQUENCE => Drop::ResetOutside,
+                drop::SYN => Drop::Syn,
+                other => return Err(Malformed::Drop(other)),
+            };
+            What::Dropped { end: snapshot(record.socket, record.past)?, why, segment: record.segment }
+        }
+        Kind::Synack => {
+            let record: Synack = read(bytes)?;
+            What::HalfOpen(Box::new(HalfOpen {
+                listener: Cookie(record.listener),
+                tuple: record.tuple,
+                past: record.past,
+                resent: record.resent,
+                timeouts: record.timeouts,
+                depth: record.depth,
+                limit: record.limit,
+                half_open: record.half_open,
+                acked: record.acked != 0,
+            }))
         }
         Kind::Queue => {
             let record: Queue = read(bytes)?;
-            let (drops, overflows) = (record.new_drops, record.new_overflows);
-            let look = QueueLook { depth: record.depth, limit: record.limit, drops, overflows };
+            let look = QueueLook {
+                depth: record.depth,
+                limit: record.limit,
+                drops: record.new_drops,
+                overflows: record.new_overflows,
+                syn_drops: record.new_syn_drops,
+                syn_cookies: record.new_syn_cookies,
+            };
             What::Queue { cookie: Cookie(record.cookie), tuple: record.tuple, look }
         }
         Kind::Answer => {
@@ -150,6 +189,22 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
     };
     let task = Task { pid: header.pid, tid: header.tid, comm: Comm(header.comm) };
     Ok(Event { at: Time(header.at_ns), cpu: header.cpu, task, what })
+}
+
+fn resent(record: &Retransmit) -> Resent {
+    Resent {
+        soft: record.news & retransmit::SOFT != 0,
+        lossy: record.news & retransmit::LOSSY != 0,
+        blackhole: record.news & retransmit::BLACKHOLE != 0,
+        stuck: record.news & retransmit::STUCK != 0,
+        over: Duration::from_nanos(record.over_ns),
+        sent: record.sent,
+        again: record.resent,
+        length: record.length,
+        mss: record.mss,
+        sacked: record.sacked,
+        times: record.times,
+    }
 }
 
 fn reset_sent(record: &ResetSent) -> Result<What, Malformed> {

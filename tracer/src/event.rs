@@ -1,5 +1,9 @@
 //! What the engine is told: decoded records.
 
+mod snapshot;
+
+pub use snapshot::{Owner, Snapshot, Source};
+
 use crate::{death::Death, errno::Errno, name::Comm, time::Time};
 use std::time::Duration;
 use tracer_common::{
@@ -7,7 +11,7 @@ use tracer_common::{
     counter::{Cell, Counter},
     record::{
         reset_sent::Segment,
-        socket::{self, Past, Socket, Tuple},
+        socket::{Past, Tuple},
     },
 };
 
@@ -58,7 +62,11 @@ pub enum What {
     /// A receive call came upon the end of the stream where an answer was due.
     EofRead { end: Snapshot },
     /// A segment is sent again; why it did not leave this host, if that is known.
-    Retransmit { end: Snapshot, refused: Option<Errno> },
+    Retransmit { end: Snapshot, refused: Option<Errno>, resent: Resent },
+    /// A segment that came for an open connection is thrown away.
+    Dropped { end: Snapshot, why: Drop, segment: Segment },
+    /// A listener answers a SYN once more.
+    HalfOpen(Box<HalfOpen>),
     /// A system call about a socket failed, or told of an error.
     Called(Box<Called>),
     /// A look at a listener's accept queue.
@@ -79,6 +87,67 @@ pub enum What {
     Clock { wall_minus_boot_ns: i64, hz: u32 },
     /// Time passed.
     Tick,
+}
+
+/// What is known of a segment that is sent again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resent {
+    /// Whether an ICMP error has come that was not told.
+    pub soft: bool,
+    /// Whether too much is sent again.
+    pub lossy: bool,
+    /// Whether full segments do not get through, and smaller ones do.
+    pub blackhole: bool,
+    /// Whether it is an orphan's, whose end has not been acknowledged for too long.
+    pub stuck: bool,
+    /// Over how long segments were counted; zero unless `lossy`.
+    pub over: Duration,
+    /// Segments sent in that time, those sent again included.
+    pub sent: u32,
+    /// Segments sent again in that time.
+    pub again: u32,
+    /// Its payload in bytes.
+    pub length: u32,
+    /// The largest payload a segment has.
+    pub mss: u32,
+    /// Segments after it that the peer has got.
+    pub sacked: u32,
+    /// How often in a row it was sent again.
+    pub times: u32,
+}
+
+/// Why the kernel throws a segment away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drop {
+    /// A RST inside the window, but not at its edge; answered by a challenge ACK (RFC 5961).
+    Reset,
+    /// A RST outside the window.
+    ResetOutside,
+    /// A SYN for a connection that is open; answered by a challenge ACK.
+    Syn,
+}
+
+/// A SYN that a listener answers once more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HalfOpen {
+    /// The listener's cookie.
+    pub listener: Cookie,
+    /// The connection that is asked for, as the listener's host sees it.
+    pub tuple: Tuple,
+    /// What was kept beside the listener.
+    pub past: Past,
+    /// How often it was answered again before.
+    pub resent: u32,
+    /// How often the answer's timer has run out; less than `resent` when the client repeats its SYN.
+    pub timeouts: u32,
+    /// Connections that wait for accept().
+    pub depth: u32,
+    /// The limit of that queue, and of the next.
+    pub limit: u32,
+    /// SYNs that were answered and wait for the client.
+    pub half_open: u32,
+    /// Whether the client's ACK has come, and the accept queue had no room for it.
+    pub acked: bool,
 }
 
 /// A system call about a socket that failed, or told of an error; the event's task called.
@@ -135,6 +204,10 @@ pub struct QueueLook {
     pub drops: u32,
     /// How often an accept queue of its namespace was full since then.
     pub overflows: u32,
+    /// SYNs that its namespace has dropped since then because a queue of half-open connections was full.
+    pub syn_drops: u32,
+    /// SYNs that its namespace has answered by a cookie since then, for that reason.
+    pub syn_cookies: u32,
 }
 
 impl QueueLook {
@@ -179,166 +252,4 @@ pub enum Presence {
     Gone,
     /// It could not be asked.
     Unknown,
-}
-
-/// A socket as a hook saw it, and its past.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Snapshot {
-    /// Who it is.
-    pub cookie: Cookie,
-    /// Its state.
-    pub state: State,
-    /// What the hook read.
-    pub socket: Socket,
-    /// What was kept beside it.
-    pub past: Past,
-}
-
-/// How the owner of a socket was learnt, best last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
-    /// It holds a descriptor, found by a scan.
-    Scan,
-    /// It owns the listener the connection waits at.
-    Accept,
-    /// It called connect().
-    Connect,
-    /// It called listen().
-    Listen,
-    /// It sent or received.
-    Io,
-    /// It closed or shut down.
-    Close,
-}
-
-/// A process that owns a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Owner {
-    /// Process id.
-    pub pid: u32,
-    /// Its name when it was learnt.
-    pub comm: Comm,
-    /// How it was learnt.
-    pub source: Source,
-    /// Its descriptor, when a scan has seen it.
-    pub fd: Option<u32>,
-}
-
-impl Snapshot {
-    /// The connection.
-    pub fn tuple(&self) -> Tuple {
-        self.socket.tuple
-    }
-
-    /// Whether the event's task is the one that acts on the socket.
-    pub fn owned(&self) -> bool {
-        self.has(socket::OWNED)
-    }
-
-    /// Whether no process holds the socket any more.
-    pub fn dead(&self) -> bool {
-        self.has(socket::DEAD)
-    }
-
-    /// Whether the peer's FIN has arrived.
-    pub fn fin_received(&self) -> bool {
-        self.has(socket::DONE)
-    }
-
-    /// Whether the socket waits in an accept queue.
-    pub fn queued(&self) -> bool {
-        self.has(socket::NO_SOCKET) && !self.dead() && !self.has(socket::FAST_OPEN)
-    }
-
-    /// Whether this is a subflow of MPTCP, whose end is not the end of a connection.
-    pub fn mptcp(&self) -> bool {
-        self.has(socket::MPTCP)
-    }
-
-    /// Whether the socket is older than the tracer.
-    pub fn preexisting(&self) -> bool {
-        self.past.flags & socket::PREEXISTING != 0
-    }
-
-    /// The pending error.
-    pub fn errno(&self) -> Option<Errno> {
-        Errno::from_number(self.socket.err)
-    }
-
-    /// Bytes sent and not acknowledged, FIN and SYN included.
-    pub fn unacked(&self) -> u32 {
-        self.socket.snd_nxt.wrapping_sub(self.socket.snd_una)
-    }
-
-    /// Bytes written and not sent.
-    pub fn unsent(&self) -> u32 {
-        let unsent = self.socket.write_seq.wrapping_sub(self.socket.snd_nxt);
-        // After a FIN was sent snd_nxt is one beyond write_seq.
-        if unsent > u32::MAX / 2 { 0 } else { unsent }
-    }
-
-    /// Bytes written that the peer has not acknowledged: lost when the connection dies.
-    pub fn undelivered(&self) -> u32 {
-        self.unacked().saturating_add(self.unsent())
-    }
-
-    /// How old the connection is at `now`; none when its birth was not seen.
-    pub fn age(&self, now: Time) -> Option<Duration> {
-        Time::seen(self.past.born_ns).map(|born| now.since(born))
-    }
-
-    /// Bytes received and not read. A FIN takes one sequence number that is never read.
-    pub fn unread(&self) -> u32 {
-        let unread = self.socket.rcv_nxt.wrapping_sub(self.socket.copied_seq);
-        unread.saturating_sub(u32::from(self.fin_received()))
-    }
-
-    /// Why the last retransmission did not leave this host; none when it did, or that is not known.
-    pub fn send_errno(&self) -> Option<Errno> {
-        Errno::from_number(self.past.send_errno.into())
-    }
-
-    /// The error that a timeout would give.
-    pub fn soft_errno(&self) -> Option<Errno> {
-        Errno::from_number(self.socket.err_soft)
-    }
-
-    /// Whether data waits only because the peer has closed its window.
-    pub fn stalled(&self) -> bool {
-        self.socket.snd_wnd == 0 && self.unsent() > 0 && self.unacked() == 0
-    }
-
-    /// Whether the kernel has handed out a record of its end.
-    pub fn end_told(&self) -> bool {
-        self.past.flags & socket::TOLD != 0
-    }
-
-    /// How the process that closed it died: of a signal, or with a status other than 0.
-    pub fn death(&self) -> Option<Death> {
-        let died = self.past.flags & socket::CLOSED_BY_EXIT != 0 && self.past.exit_code != 0;
-        died.then(|| Death::of(self.past.exit_code))
-    }
-
-    /// Since when the peer has acknowledged nothing; none when that is not known.
-    pub fn silence(&self, hz: u32) -> Option<Duration> {
-        let known = hz != 0 && self.socket.silence != 0;
-        known.then(|| Duration::from_millis(u64::from(self.socket.silence) * 1_000 / u64::from(hz)))
-    }
-
-    /// The process that owns it, as far as is known without a look.
-    pub fn owner(&self) -> Option<Owner> {
-        let source = match self.past.source {
-            socket::OWNER_CONNECT => Source::Connect,
-            socket::OWNER_LISTEN => Source::Listen,
-            socket::OWNER_IO => Source::Io,
-            socket::OWNER_CLOSE => Source::Close,
-            socket::OWNER_SCAN => Source::Scan,
-            _ => return None,
-        };
-        Some(Owner { pid: self.past.owner, comm: Comm(self.past.comm), source, fd: None })
-    }
-
-    fn has(&self, flag: u32) -> bool {
-        self.socket.flags & flag != 0
-    }
 }

@@ -124,6 +124,7 @@ impl Filter {
             | What::SendFailed { end, .. }
             | What::ReceiveFailed { end, .. }
             | What::Retransmit { end, .. }
+            | What::Dropped { end, .. }
             | What::ResetSent { origin: Origin::Full(end), .. } => {
                 (Some((end.tuple(), Some(end.state))), end.owner(), end.past.flags & FOLLOWED != 0)
             }

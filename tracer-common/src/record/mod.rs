@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod call;
 pub mod clock;
+pub mod drop;
 pub mod error;
 pub mod exit;
 pub mod holder;
@@ -17,6 +18,7 @@ pub mod send_length;
 pub mod signal;
 pub mod socket;
 pub mod state_change;
+pub mod synack;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -48,6 +50,10 @@ pub enum Kind {
     Call = 11,
     /// [`retransmit::Retransmit`]
     Retransmit = 12,
+    /// [`drop::Drop`]
+    Drop = 13,
+    /// [`synack::Synack`]
+    Synack = 14,
     /// [`answer::Answer`], made by user space
     Answer = 64,
     /// [`loss::Loss`], made by user space
@@ -75,6 +81,8 @@ impl Kind {
         Self::Exit,
         Self::Call,
         Self::Retransmit,
+        Self::Drop,
+        Self::Synack,
         Self::Answer,
         Self::Loss,
         Self::Clock,

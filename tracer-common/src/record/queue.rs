@@ -21,4 +21,8 @@ pub struct Queue {
     pub new_drops: u32,
     /// How often an accept queue of its namespace was full since then (`ListenOverflows`).
     pub new_overflows: u32,
+    /// SYNs that its namespace has dropped since then for a full queue of half-open ones (`TCPReqQFullDrop`).
+    pub new_syn_drops: u32,
+    /// SYNs that its namespace has answered by a cookie since then (`TCPReqQFullDoCookies`).
+    pub new_syn_cookies: u32,
 }

@@ -45,6 +45,8 @@ pub struct Segment {
     pub payload: u32,
     /// The flag byte of its header (FIN 1, SYN 2, RST 4, PSH 8, ACK 16).
     pub tcp_flags: u8,
+    /// Time to live of its packet; IPv6: the hop limit.
+    pub ttl: u8,
     /// Always zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
 }

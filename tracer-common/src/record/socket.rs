@@ -146,6 +146,10 @@ pub struct Socket {
     pub user_timeout: u32,
     /// Jiffies since the peer acknowledged anything; read where an error is pending, and by looks, else 0.
     pub silence: u32,
+    /// Time of `SO_LINGER` in jiffies, where [`LINGER`] is set, else 0.
+    pub linger: u32,
+    /// Segments with data sent over the connection's life, those sent again included.
+    pub data_segs_out: u32,
     /// The running task's `exit_code` where [`EXITING`] is set; as [`super::exit::Exit::exit_code`].
     pub exit_code: i32,
     /// User id the socket belongs to, as the initial user namespace counts.
@@ -193,6 +197,13 @@ pub const IDLE_TOLD: u8 = 1 << 7;
 /// [`Past::flags`]: the process has sent since it last received, before the peer's FIN: an answer is due.
 pub const WROTE: u8 = 1 << 6;
 
+/// [`Past::marks`]: that much of it is sent again was told.
+pub const LOSSY_TOLD: u8 = 1 << 0;
+/// [`Past::marks`]: that only its full segments are lost was told.
+pub const BLACKHOLE_TOLD: u8 = 1 << 1;
+/// [`Past::marks`]: that its close is stuck was told.
+pub const STUCK_TOLD: u8 = 1 << 2;
+
 /// [`Past::flags`]: the owner is the followed process ([`crate::settings::Settings::follow`]) or below it.
 pub const FOLLOWED: u8 = 1 << 4;
 
@@ -226,8 +237,14 @@ pub struct Past {
     pub send_errno: u8,
     /// The soft error that was told last; 0 for none.
     pub soft_told: u8,
+    /// Time to live (IPv6: hop limit) of a segment of the peer from the beginning of the connection; 0 when none was seen.
+    pub ttl: u8,
+    /// The same of the last RST that came while the connection was ESTABLISHED; 0 when none did.
+    pub reset_ttl: u8,
+    /// [`LOSSY_TOLD`] and so on.
+    pub marks: u8,
     /// Always zero.
-    pub reserved: [u8; 4],
+    pub reserved: u8,
 }
 
 #[cfg(test)]

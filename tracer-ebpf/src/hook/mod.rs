@@ -1,6 +1,7 @@
 //! The hooks: one kernel event each.
 
 pub(crate) mod call;
+pub(crate) mod drop;
 pub(crate) mod error;
 pub(crate) mod exit;
 pub(crate) mod holder;
@@ -14,6 +15,8 @@ pub(crate) mod sample;
 pub(crate) mod send_length;
 pub(crate) mod signal;
 pub(crate) mod state_change;
+pub(crate) mod synack;
+pub(crate) mod ttl;
 
 use crate::{counter::count, filter, kernel::setting, sock::Tcp};
 use core::mem::MaybeUninit;

@@ -7,18 +7,28 @@ use super::wanted;
 use crate::{
     counter::count,
     emit::{self, Urgency},
-    kernel::{number, setting},
+    kernel::{load, number, offset, setting},
     nest, past,
+    repeats::{self, Counted},
     sock::{Common, Tcp, is},
 };
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use core::ptr::addr_of_mut;
 use tracer_common::{
-    State::{SynRecv, SynSent},
+    State::{Closing, Established, FinWait1, LastAck, SynRecv, SynSent},
     counter::Counter,
     layout::ABSENT,
-    record::{Kind, retransmit::Retransmit, socket::Past},
+    record::{
+        Kind,
+        retransmit::{BLACKHOLE, LOSSY, Retransmit, SOFT, STUCK},
+        socket::{BLACKHOLE_TOLD, LOSSY_TOLD, Past, STUCK_TOLD},
+    },
 };
+
+/// A segment that was sent so often in a row, …
+const IN_VAIN: u32 = 3;
+/// … so often because a timer ran out, does not get through. The kernel counts that after this event.
+const TIMEOUTS_BEFORE: u8 = 2;
 
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 pub(crate) fn retransmit(ctx: BtfTracePointContext) -> i32 {
@@ -37,39 +47,112 @@ fn take(ctx: &BtfTracePointContext) {
         return;
     }
     let result = if number!(retransmit_result_argument) == ABSENT { 0 } else { ctx.arg::<u32>(2) as i32 };
+    let skb: *const u8 = ctx.arg(1);
+    let length: u32 = load(skb, offset!(skb_len));
+    let now = emit::now();
     let kept = past::get(tcp);
-    let news = keep(tcp, kept, result);
-    if !news && setting!(every_event) == 0 {
+    let mut counted = Counted::default();
+    let news = if kept.is_null() { 0 } else { news(tcp, kept, result, skb, length, now, &mut counted) };
+    if news == 0 && setting!(every_event) == 0 {
         count(Counter::Unneeded);
         return;
     }
-    let now = emit::now();
     let Some(record) = emit::reserve::<Retransmit>(Kind::Retransmit, now) else { return };
     // SAFETY: the record is reserved and ours.
     unsafe {
         emit::socket(tcp, kept, addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
         addr_of_mut!((*record).result).write(result);
-        addr_of_mut!((*record).reserved).write(0);
+        addr_of_mut!((*record).news).write(news);
+        addr_of_mut!((*record).over_ns).write(counted.over_ns);
+        addr_of_mut!((*record).sent).write(counted.sent);
+        addr_of_mut!((*record).resent).write(counted.resent);
+        addr_of_mut!((*record).length).write(length);
+        addr_of_mut!((*record).mss).write(tcp.mss());
+        addr_of_mut!((*record).sacked).write(tcp.sacked());
+        addr_of_mut!((*record).times).write(counted.times);
     }
     emit::submit(record, now, Urgency::Batch);
 }
 
-/// Keeps whether segments leave this host; whether a live connection has a soft error that was not told.
+/// Keeps what a later finding needs of this; what of it is told now.
 #[inline(always)]
-fn keep(tcp: Tcp, past: *mut Past, result: i32) -> bool {
-    if past.is_null() {
-        return false;
-    }
-    let soft = tcp.soft_err() as u8;
+fn news(
+    tcp: Tcp,
+    past: *mut Past,
+    result: i32,
+    skb: *const u8,
+    length: u32,
+    now: u64,
+    counted: &mut Counted,
+) -> u32 {
     let state = tcp.common().state();
-    // SAFETY: a live value, checked above.
+    // SAFETY: a live value, checked by the caller.
+    unsafe { (*past).send_errno = if result < 0 { result.wrapping_neg() as u8 } else { 0 } }
+    // An attempt to connect ends by such an error, and is told then.
+    if is(state, SynSent) || is(state, SynRecv) {
+        return 0;
+    }
+    let mut news = soft(tcp, past);
+    if is(state, Established) || !tcp.dead() {
+        repeats::count(tcp, skb, now, counted);
+        if counted.lossy {
+            news |= once(past, LOSSY_TOLD, LOSSY);
+        }
+        if counted.times >= IN_VAIN && blackholed(tcp, length) {
+            news |= once(past, BLACKHOLE_TOLD, BLACKHOLE);
+        }
+    } else if stuck(past, state, now) {
+        news |= once(past, STUCK_TOLD, STUCK);
+    }
+    news
+}
+
+/// Whether an ICMP error has come that was not told.
+#[inline(always)]
+fn soft(tcp: Tcp, past: *mut Past) -> u32 {
+    let soft = tcp.soft_err() as u8;
+    // SAFETY: a live value, checked by the caller.
     unsafe {
-        (*past).send_errno = if result < 0 { result.wrapping_neg() as u8 } else { 0 };
-        // An attempt to connect ends by such an error, and is told then.
-        if soft == (*past).soft_told || is(state, SynSent) || is(state, SynRecv) {
-            return false;
+        if soft == (*past).soft_told {
+            return 0;
         }
         (*past).soft_told = soft;
     }
-    soft != 0
+    if soft == 0 { 0 } else { SOFT }
+}
+
+/// Whether a full segment is sent again by a timer, and the peer has got smaller ones: after it, and before.
+///
+/// Where loss is by chance, full segments are among those that the peer has got.
+#[inline(always)]
+fn blackholed(tcp: Tcp, length: u32) -> bool {
+    let (mss, acked) = (tcp.mss(), tcp.bytes_acked());
+    // The peer's answer to the SYN counts as one byte.
+    let some_got_through = tcp.sacked() > 0 && acked > 1;
+    let small = acked * 2 < u64::from(tcp.delivered()) * u64::from(mss);
+    let in_vain = tcp.retransmits() >= TIMEOUTS_BEFORE;
+    setting!(blackhole) != 0 && mss != 0 && length >= mss && some_got_through && small && in_vain
+}
+
+/// Whether an orphan's end has not been acknowledged for too long.
+#[inline(always)]
+fn stuck(past: *const Past, state: u8, now: u64) -> bool {
+    let limit = setting!(stuck_after_ns);
+    // SAFETY: a live value, checked by the callers.
+    let since = unsafe { (*past).fin_sent_ns };
+    let closes = is(state, FinWait1) || is(state, LastAck) || is(state, Closing);
+    limit != 0 && closes && since != 0 && now.wrapping_sub(since) >= limit
+}
+
+/// What is told the first time only.
+#[inline(always)]
+fn once(past: *mut Past, mark: u8, news: u32) -> u32 {
+    // SAFETY: a live value, checked by the callers.
+    unsafe {
+        if (*past).marks & mark != 0 {
+            return 0;
+        }
+        (*past).marks |= mark;
+    }
+    news
 }

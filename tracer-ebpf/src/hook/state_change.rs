@@ -60,7 +60,7 @@ fn take(ctx: &BtfTracePointContext) {
 /// is four of the ten changes of an orderly connection.
 #[inline(always)]
 fn passes_by(sk: Common, old: u8, new: u8) -> bool {
-    if is(new, SynRecv) || is(new, FinWait2) || is(new, Closing) {
+    if is(new, SynRecv) || is(new, FinWait2) || (is(new, Closing) && setting!(closing) == 0) {
         return true;
     }
     let orderly = is(old, LastAck) || is(old, Closing) || (is(old, FinWait2) && sk.done());
@@ -163,7 +163,14 @@ fn needed(tcp: Tcp, old: u8, new: u8, kept: *mut Past, now: u64) -> Option<Urgen
         || (is(old, Listen) && is(new, Close))
         || (is(old, FinWait2) && is(new, Close) && tcp.dead() && !tcp.done())
         || (is(old, SynSent) && is(new, Close) && tcp.owned())
-        || ((is(new, FinWait1) || is(new, LastAck)) && tcp.owned() && Current::get().exit_code() != 0)
+        || ((is(new, FinWait1) || is(new, LastAck)) && tcp.owned() && closes_as_told(tcp))
+        || (is(new, Closing) && setting!(closing) != 0)
         || (is(old, SynSent) && is(new, Established) && retry::succeeded(tcp, kept, now));
     needed.then_some(Urgency::Batch)
+}
+
+/// Whether its process dies, or its close() waits for the peer.
+#[inline(always)]
+fn closes_as_told(tcp: Tcp) -> bool {
+    Current::get().exit_code() != 0 || (setting!(lingers) != 0 && tcp.linger() != 0)
 }

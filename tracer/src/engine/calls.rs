@@ -46,7 +46,7 @@ impl Calls {
         times.len()
     }
 
-    fn next_subject(&mut self) -> Cookie {
+    pub(super) fn next_subject(&mut self) -> Cookie {
         self.subjects += 1;
         Cookie(OWN_COOKIES | self.subjects)
     }
@@ -81,13 +81,8 @@ impl Engine {
             end.holder = Some(Owner { pid, comm, source, fd: u32::try_from(called.fd).ok() });
         }
         self.open_on(subject, Moment::Called, event.at);
-        // What stands for this one call is of no use once it was judged.
         if subject.0 & OWN_COOKIES != 0 {
-            if self.cases.any(subject) {
-                self.closed.push_back((event.at, subject));
-            } else {
-                self.ends.remove(subject);
-            }
+            self.let_go(subject, event.at);
         }
     }
 

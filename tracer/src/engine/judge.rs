@@ -115,6 +115,10 @@ impl Engine {
                 Request::Socket { cookie: orphan.cookie, tuple: orphan.tuple }
             }
             _ => match self.ends.get(id.subject) {
+                // It has no descriptor, or soon will have none.
+                Some(end) if id.kind == CaseKind::On(Moment::Lingers) => {
+                    Request::Socket { cookie: end.snapshot.cookie, tuple: end.tuple() }
+                }
                 // Whether it still waits for accept() no descriptor tells.
                 Some(end) if end.snapshot.queued() => {
                     Request::Socket { cookie: end.snapshot.cookie, tuple: end.tuple() }

@@ -1,13 +1,13 @@
 //! The listening sockets of the host.
 
 use crate::{
-    event::{Cookie, Owner, QueueLook, Snapshot},
+    event::{Cookie, HalfOpen, Owner, QueueLook, Snapshot},
     pattern::Listener,
     time::Time,
 };
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 use tracer_common::record::socket::Tuple;
 
 /// More listeners than any host is known to have.
@@ -17,6 +17,9 @@ const CLOSED: usize = 256;
 /// Connections of one closed listener that are remembered: the longest queue of a host that has not raised
 /// `somaxconn`.
 const MOST_DROPPED: usize = 4_096;
+
+/// For how long a full queue of half-open connections counts: answers are sent again after 1, 2, 4 … s.
+const SYN_QUEUE_RECENT: Duration = Duration::from_secs(10);
 
 /// Listeners by cookie.
 #[derive(Default)]
@@ -50,7 +53,7 @@ impl Listeners {
         let tuple = snapshot.tuple();
         let listener = self.by_cookie.entry(cookie).or_insert_with(|| {
             self.by_port.entry((tuple.netns, tuple.local_port)).or_default().push(cookie);
-            Listener { cookie, tuple, owner: None, limit: 0, full: None, closed: None }
+            Listener { cookie, tuple, owner: None, limit: 0, half_open: None, full: None, closed: None }
         });
         listener.limit = snapshot.socket.max_ack_backlog;
         listener.owner = snapshot.owner().or(listener.owner).or(holder);
@@ -62,12 +65,30 @@ impl Listeners {
         listener.limit = look.limit;
         let since = listener.full.filter(|_| look.full());
         listener.full = look.full().then(|| since.unwrap_or((at, false)));
-        let quiet = since.is_some_and(|(_, told)| told) && look.drops == 0;
+        // A cookie is no drop: that one was sent for this listener, its full queue tells.
+        let syns = look.drops > 0 || (look.syn_cookies > 0 && syn_queue_full(listener, at));
+        let quiet = since.is_some_and(|(_, told)| told) && !syns;
         // That it is full is told once.
         if let Some((_, told)) = &mut listener.full {
             *told |= since.is_some();
         }
-        (look.full() || look.drops > 0) && !quiet
+        (look.full() || syns) && !quiet
+    }
+
+    /// A listener answers a SYN once more.
+    pub(super) fn answers_again(&mut self, at: Time, asked: &HalfOpen) {
+        if let Some(listener) = self.by_cookie.get_mut(&asked.listener) {
+            listener.half_open = Some((at, *asked));
+        }
+    }
+
+    /// The namespaces in which a queue of half-open connections was full a moment ago, each once.
+    pub(super) fn syn_floods(&self, at: Time) -> Vec<u32> {
+        let full = self.by_cookie.values().filter(|listener| syn_queue_full(listener, at));
+        let mut all: Vec<u32> = full.map(|listener| listener.tuple.netns).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// The listener with this cookie.
@@ -131,6 +152,13 @@ impl Listeners {
 fn took(listener: Tuple, connection: Tuple) -> bool {
     (listener.netns, listener.local_port) == (connection.netns, connection.local_port)
         && (listener.local == connection.local || wildcard(listener.local))
+}
+
+/// Whether its queue of half-open connections was full a moment ago: `inet_csk_reqsk_queue_is_full()`.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/net/inet_connection_sock.h#L283-L286>
+fn syn_queue_full(listener: &Listener, at: Time) -> bool {
+    let recent = listener.half_open.filter(|(when, _)| at.since(*when) < SYN_QUEUE_RECENT);
+    recent.is_some_and(|(_, asked)| asked.half_open > asked.limit)
 }
 
 fn owner(listener: &Listener) -> Option<u32> {

@@ -7,6 +7,7 @@
 mod calls;
 mod case;
 mod compose;
+mod counting;
 mod judge;
 mod listeners;
 mod loose;
@@ -16,6 +17,7 @@ mod orphans;
 mod polling;
 mod quiet;
 mod recover;
+mod segments;
 mod signals;
 mod stays;
 mod storm;
@@ -29,6 +31,7 @@ use crate::{
     pattern::{CATALOGUE, HOLD, Host, POLL_PERIOD, Pattern, STORM_WINDOW, Trigger},
     time::Time,
 };
+pub use counting::{Counting, Lossy};
 pub use polling::Polling;
 
 use case::Cases;
@@ -270,6 +273,11 @@ impl Engine {
     /// The namespaces in which somebody listens, each once.
     pub fn listening_namespaces(&self) -> Vec<u32> {
         self.listeners.namespaces()
+    }
+
+    /// The namespaces in which a queue of half-open connections was full a moment ago, each once.
+    pub fn syn_floods(&self) -> Vec<u32> {
+        self.listeners.syn_floods(self.now)
     }
 
     /// How often what makes no event is to be looked at.

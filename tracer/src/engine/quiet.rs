@@ -16,15 +16,6 @@ use tracer_common::{
 const BETWEEN_LOOKS: Duration = Duration::from_mins(1);
 
 impl Engine {
-    /// A segment of a live connection is sent again.
-    pub(super) fn soft_error(&mut self, at: Time, end: Snapshot) {
-        if end.soft_errno().is_some() && !matches!(end.state, State::SynSent | State::SynRecv | State::Close)
-        {
-            self.keep_awhile(at, end);
-            self.open_on(end.cookie, Moment::SoftError, at);
-        }
-    }
-
     /// A look at a socket that is open.
     pub(super) fn looked_at(&mut self, at: Time, end: Snapshot) {
         if end.mptcp() || end.dead() || !matches!(end.state, State::Established | State::CloseWait) {
@@ -62,6 +53,7 @@ impl Engine {
         let mut past = Past::default();
         let listener = self.listeners.get(cookie);
         let full_since = listener.and_then(|listener| listener.full).map(|(since, _)| since);
+        let half_open = listener.and_then(|listener| listener.half_open).map(|(_, asked)| asked);
         if let Some(owner) = listener.and_then(|listener| listener.owner) {
             (past.owner, past.comm, past.source) = (owner.pid, owner.comm.0, OWNER_LISTEN);
         }
@@ -76,6 +68,7 @@ impl Engine {
         self.keep_awhile(at, Snapshot { cookie, state: State::Listen, socket, past });
         if let Some(end) = self.ends.get_mut(cookie) {
             end.queue = Some((look, full_since));
+            end.half_open = half_open;
         }
         self.open_on(cookie, Moment::QueueFull, at);
     }

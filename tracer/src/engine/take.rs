@@ -39,7 +39,11 @@ impl Engine {
                 self.keep_awhile(event.at, *end);
                 self.open_on(end.cookie, Moment::EofRead, event.at);
             }
-            What::Retransmit { end, .. } if !end.mptcp() => self.soft_error(event.at, *end),
+            What::Retransmit { end, resent, .. } if !end.mptcp() => self.resent(event.at, *end, *resent),
+            What::Dropped { end, why, segment } if !end.mptcp() => {
+                self.dropped(event.at, *end, *why, *segment);
+            }
+            What::HalfOpen(asked) => self.half_open(event.at, asked),
             What::Called(called) => self.called(event, called),
             What::Queue { cookie, tuple, look } => self.queue(event.at, *cookie, *tuple, *look),
             What::BrokenPipe { delivery } => self.signals.sent(event.task.tid, event.at, *delivery),
@@ -78,6 +82,15 @@ impl Engine {
                 self.left(event.at, end, old);
                 self.remember_closed(event.at, end);
                 self.open_on(cookie, Moment::Died, event.at);
+            }
+            (_, State::FinWait1 | State::LastAck) if end.owned() && end.lingers() => {
+                self.left(event.at, end, old);
+                self.keep_awhile(event.at, end);
+                self.open_on(cookie, Moment::Lingers, event.at);
+            }
+            (_, State::Closing) => {
+                self.remember_closed(event.at, end);
+                self.open_on(cookie, Moment::Closing, event.at);
             }
             _ => self.left(event.at, end, old),
         }
@@ -216,8 +229,7 @@ impl Engine {
             }
             Origin::Full(_) | Origin::Remainder { .. } | Origin::Nothing => {
                 if let Some(answered) = answered {
-                    self.loose.insert(Loose { at: event.at, reason, answered });
-                    self.touch_peers(answered.tuple, event.at);
+                    self.loose_reset(Loose { at: event.at, reason, answered });
                 }
             }
         }
@@ -342,7 +354,7 @@ impl Engine {
     }
 
     /// Judges the open incidents of the other end again.
-    fn touch_peers(&mut self, of: Tuple, now: Time) {
+    pub(super) fn touch_peers(&mut self, of: Tuple, now: Time) {
         if self.cases.len() == 0 {
             return;
         }

@@ -11,6 +11,8 @@ pub struct Hook {
     pub nests: bool,
     /// Whether it makes every system call of the host slower, so that it is attached only where it is needed.
     pub taxes_calls: bool,
+    /// Whether it is attached only where a pattern that is on needs it.
+    pub optional: bool,
     /// What cannot be told without it, for a person.
     pub without: &'static str,
 }
@@ -52,6 +54,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Tracepoint("inet_sock_set_state"),
         nests: true,
         taxes_calls: false,
+        optional: false,
         without: "everything: no connection is seen",
     },
     Hook {
@@ -59,6 +62,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Tracepoint("tcp_receive_reset"),
         nests: true,
         taxes_calls: false,
+        optional: false,
         without: "whether an error came with a RST",
     },
     Hook {
@@ -66,6 +70,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Tracepoint("tcp_send_reset"),
         nests: true,
         taxes_calls: false,
+        optional: false,
         without: "who sent a RST from this host, and why",
     },
     Hook {
@@ -73,6 +78,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Tracepoint("sock_send_length"),
         nests: false,
         taxes_calls: false,
+        optional: false,
         without: "errnos of send calls as they happen, and owners of accepted sockets",
     },
     Hook {
@@ -80,6 +86,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Tracepoint("sock_recv_length"),
         nests: false,
         taxes_calls: false,
+        optional: false,
         without: "errnos of receive calls as they happen, end of file, and owners of accepted sockets",
     },
     Hook {
@@ -87,6 +94,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Tracepoint("inet_sk_error_report"),
         nests: true,
         taxes_calls: false,
+        optional: false,
         without: "the error events of --events",
     },
     Hook {
@@ -94,13 +102,39 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Tracepoint("tcp_retransmit_skb"),
         nests: true,
         taxes_calls: false,
+        optional: false,
         without: "ICMP errors on live connections, and segments that do not leave this host",
+    },
+    Hook {
+        program: "drop",
+        point: Point::Tracepoint("kfree_skb"),
+        nests: true,
+        taxes_calls: false,
+        optional: true,
+        without: "RSTs and SYNs that an open connection refuses",
+    },
+    Hook {
+        program: "synack",
+        point: Point::Tracepoint("tcp_retransmit_synack"),
+        nests: true,
+        taxes_calls: false,
+        optional: true,
+        without: "clients whose handshake does not come to its end, and queues of half-open connections",
+    },
+    Hook {
+        program: "ttl",
+        point: Point::Tracepoint("tcp_probe"),
+        nests: true,
+        taxes_calls: false,
+        optional: true,
+        without: "whether a RST came from where the peer is",
     },
     Hook {
         program: "call",
         point: Point::Calls(&["connect", "accept", "accept4", "shutdown", "setsockopt", "getsockopt"]),
         nests: false,
         taxes_calls: true,
+        optional: true,
         without: "errnos of connect(), accept() and socket options, and what SO_ERROR told",
     },
     Hook {
@@ -108,6 +142,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Tracepoint("signal_generate"),
         nests: false,
         taxes_calls: false,
+        optional: false,
         without: "whether a broken connection sent SIGPIPE",
     },
     Hook {
@@ -115,6 +150,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Tracepoint("sched_process_exit"),
         nests: false,
         taxes_calls: false,
+        optional: false,
         without: "processes that SIGPIPE killed",
     },
     Hook {
@@ -122,6 +158,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Iterator("tcp", &["meta", "sk_common"]),
         nests: false,
         taxes_calls: false,
+        optional: false,
         without: "sockets older than the tracer",
     },
     Hook {
@@ -129,6 +166,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Iterator("task_file", &["meta", "task", "fd", "file"]),
         nests: false,
         taxes_calls: false,
+        optional: false,
         without: "connections that stall or are silent: nothing else shows them",
     },
     Hook {
@@ -136,6 +174,7 @@ pub const HOOKS: &[Hook] = &[
         point: Point::Iterator("task_file", &["meta", "task", "fd", "file"]),
         nests: false,
         taxes_calls: false,
+        optional: false,
         without: "owners of sockets older than the tracer, and leaks: they are confirmed by their descriptors",
     },
 ];

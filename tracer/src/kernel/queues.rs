@@ -21,33 +21,45 @@ pub struct QueueNews {
     pub listening: Listening,
     /// SYNs and handshakes it has dropped since the last look.
     pub drops: u32,
-    /// How often an accept queue of its namespace was full since then.
-    pub overflows: u32,
+    /// What its namespace has counted since then.
+    pub counted: Counted,
+}
+
+/// What a namespace counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How often an accept queue was full (`ListenOverflows`).
+    pub overflows: u64,
+    /// SYNs dropped because a queue of half-open connections was full (`TCPReqQFullDrop`).
+    pub syn_drops: u64,
+    /// SYNs answered by a cookie for that reason (`TCPReqQFullDoCookies`).
+    pub syn_cookies: u64,
 }
 
 /// One namespace. Its sockets and files stay its own, wherever they are used.
 struct Watched {
     diag: SockDiag,
     counters: File,
-    /// `ListenOverflows` when last read.
-    overflows: u64,
+    /// What it had counted when last read.
+    counted: Counted,
     /// Drops, and whether the queue was full, by the listener's cookie.
     known: HashMap<u64, (u32, bool)>,
 }
 
 impl Queues {
-    /// Looks at the listeners of a namespace. The first look tells nothing: what was dropped before is nobody's news.
+    /// Looks at the listeners of a namespace; at its counters too where one has dropped, or where they are asked for.
+    /// The first look tells nothing: what was dropped before is nobody's news.
     ///
     /// # Errors
     /// When the namespace cannot be entered, or the kernel cannot be asked.
-    pub fn look(&mut self, namespace: &Namespace) -> Result<Vec<QueueNews>> {
+    pub fn look(&mut self, namespace: &Namespace, counters: bool) -> Result<Vec<QueueNews>> {
         if let Some(watched) = self.watched.get_mut(&namespace.inum) {
-            return watched.look();
+            return watched.look(counters);
         }
         let mut watched = enter(namespace, Watched::open)??;
         let all = watched.diag.listeners()?;
         watched.known = all.iter().map(|one| (one.cookie, (one.drops, one.full()))).collect();
-        watched.overflows = watched.read_overflows()?;
+        watched.counted = watched.read_counters()?;
         self.watched.insert(namespace.inum, watched);
         Ok(Vec::new())
     }
@@ -66,59 +78,78 @@ impl Queues {
 impl Watched {
     fn open() -> Result<Self> {
         let counters = File::open("/proc/thread-self/net/netstat").context("opening the counters of TCP")?;
-        Ok(Self { diag: SockDiag::open()?, counters, overflows: 0, known: HashMap::new() })
+        Ok(Self { diag: SockDiag::open()?, counters, counted: Counted::default(), known: HashMap::new() })
     }
 
-    fn look(&mut self) -> Result<Vec<QueueNews>> {
+    fn look(&mut self, counters: bool) -> Result<Vec<QueueNews>> {
         let all = self.diag.listeners()?;
         let before = |cookie| self.known.get(&cookie).copied().unwrap_or_default();
         let mut news: Vec<QueueNews> = all
             .iter()
             .map(|one| {
                 let drops = one.drops.wrapping_sub(before(one.cookie).0);
-                QueueNews { listening: *one, drops, overflows: 0 }
+                QueueNews { listening: *one, drops, counted: Counted::default() }
             })
-            .filter(|news| news.drops > 0 || news.listening.full() || before(news.listening.cookie).1)
+            .filter(|news| {
+                counters || news.drops > 0 || news.listening.full() || before(news.listening.cookie).1
+            })
             .collect();
         self.known = all.iter().map(|one| (one.cookie, (one.drops, one.full()))).collect();
-        if news.iter().any(|news| news.drops > 0) {
-            let overflows = self.read_overflows()?;
-            let new = overflows.saturating_sub(self.overflows);
-            self.overflows = overflows;
+        if counters || news.iter().any(|news| news.drops > 0) {
+            let now = self.read_counters()?;
+            let new = now.since(&self.counted);
+            self.counted = now;
             for news in &mut news {
-                news.overflows = u32::try_from(new).unwrap_or(u32::MAX);
+                news.counted = new;
             }
         }
         Ok(news)
     }
 
-    /// `ListenOverflows`: connections that met a full accept queue.
-    /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L7152-L7155>
-    fn read_overflows(&mut self) -> Result<u64> {
+    /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L7076-L7155>
+    fn read_counters(&mut self) -> Result<Counted> {
         let mut text = String::new();
         self.counters.rewind().context("reading the counters of TCP")?;
         self.counters.read_to_string(&mut text).context("reading the counters of TCP")?;
-        overflows(&text).context("this kernel does not count ListenOverflows")
+        counted(&text).context("this kernel does not count ListenOverflows")
     }
 }
 
-/// The counter in a `netstat` file: lines of names and lines of values take turns.
-fn overflows(text: &str) -> Option<u64> {
+impl Counted {
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            overflows: self.overflows.saturating_sub(before.overflows),
+            syn_drops: self.syn_drops.saturating_sub(before.syn_drops),
+            syn_cookies: self.syn_cookies.saturating_sub(before.syn_cookies),
+        }
+    }
+}
+
+/// The counters in a `netstat` file: lines of names and lines of values take turns.
+fn counted(text: &str) -> Option<Counted> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
     let (names, values) = (lines.next()?, lines.next()?);
-    let place = names.split(' ').position(|name| name == "ListenOverflows")?;
-    values.split(' ').nth(place)?.parse().ok()
+    let value = |wanted: &str| {
+        let place = names.split(' ').position(|name| name == wanted)?;
+        values.split(' ').nth(place)?.parse().ok()
+    };
+    Some(Counted {
+        overflows: value("ListenOverflows")?,
+        // What a kernel does not count it does not do, or says nothing of.
+        syn_drops: value("TCPReqQFullDrop").unwrap_or(0),
+        syn_cookies: value("TCPReqQFullDoCookies").unwrap_or(0),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::overflows;
+    use super::{Counted, counted};
 
     #[test]
-    fn the_counter_is_found_by_its_name() {
-        let text =
-            "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 1 22 333\nIpExt: A\nIpExt: 4\n";
-        assert_eq!(overflows(text), Some(22));
-        assert_eq!(overflows("TcpExt: ListenDrops\nTcpExt: 1\n"), None);
+    fn the_counters_are_found_by_their_names() {
+        let text = "TcpExt: SyncookiesSent TCPReqQFullDrop ListenOverflows ListenDrops\n\
+                    TcpExt: 1 4 22 333\nIpExt: A\nIpExt: 4\n";
+        assert_eq!(counted(text), Some(Counted { overflows: 22, syn_drops: 4, syn_cookies: 0 }));
+        assert_eq!(counted("TcpExt: ListenDrops\nTcpExt: 1\n"), None);
     }
 }

@@ -72,7 +72,22 @@ fn numbers(btf: &Btf) -> Numbers {
         .filter(|arguments| arguments.get(2).is_some_and(|argument| argument.type_name == "int"));
     let call = |number: nix::libc::c_long| u32::try_from(number).unwrap_or(ABSENT);
     let number = |name| btf.enumerator(name).and_then(|number| u32::try_from(number).ok()).unwrap_or(ABSENT);
+    let drop_arguments = btf.tracepoint_args("kfree_skb").unwrap_or_default();
+    let drop_argument = |index: usize, type_name: &str| {
+        let there = drop_arguments.get(index).is_some_and(|argument| argument.type_name.contains(type_name));
+        if there { u32::try_from(index).unwrap_or(ABSENT) } else { ABSENT }
+    };
+    let first_bit =
+        |structure, member| btf.member(structure, member).map_or(ABSENT, |member| member.bit_in_byte.into());
     Numbers {
+        drop_reason_argument: drop_argument(2, "skb_drop_reason"),
+        drop_socket_argument: drop_argument(3, "struct sock"),
+        drop_reset: number("SKB_DROP_REASON_TCP_RESET"),
+        drop_sequence: number("SKB_DROP_REASON_TCP_INVALID_SEQUENCE"),
+        drop_end_sequence: number("SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE"),
+        drop_syn: number("SKB_DROP_REASON_TCP_INVALID_SYN"),
+        request_timeouts_bit: first_bit("request_sock", "num_timeout"),
+        request_acked_bit: first_bit("inet_request_sock", "acked"),
         signal_delivered: number("TRACE_SIGNAL_DELIVERED"),
         signal_ignored: number("TRACE_SIGNAL_IGNORED"),
         retransmit_result_argument: result.map_or(ABSENT, |_| 2),

@@ -49,7 +49,7 @@ impl Live {
     pub(super) fn prime_queues(&mut self) {
         if self.polls.polling.queues {
             for namespace in self.looks.namespaces() {
-                if let Err(error) = self.polls.queues.look(namespace) {
+                if let Err(error) = self.polls.queues.look(namespace, false) {
                     tracing::info!("listeners of {}: {error:#}", namespace.name);
                 }
             }
@@ -89,9 +89,10 @@ impl Live {
 
     fn look_at_queues(&mut self) -> Result<()> {
         let mut records = Vec::new();
+        let floods = self.engine.syn_floods();
         for netns in self.engine.listening_namespaces() {
             let Some(namespace) = self.looks.namespace(netns) else { continue };
-            match self.polls.queues.look(namespace) {
+            match self.polls.queues.look(namespace, floods.contains(&netns)) {
                 Ok(news) => records.extend(news.into_iter().map(|news| (netns, news))),
                 Err(error) => {
                     tracing::info!("listeners of {}: {error:#}", namespace.name);
@@ -115,9 +116,16 @@ impl Live {
                 depth: listening.depth,
                 limit: listening.limit,
                 new_drops: news.drops,
-                new_overflows: news.overflows,
+                new_overflows: few(news.counted.overflows),
+                new_syn_drops: few(news.counted.syn_drops),
+                new_syn_cookies: few(news.counted.syn_cookies),
             })?;
         }
         Ok(())
     }
+}
+
+/// A number of things as a record has it.
+fn few(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -129,6 +129,22 @@ pub enum Moment {
     Stalled,
     /// A look has found it open, silent for long, and nothing that would tell if the peer were gone.
     Idle,
+    /// Too much of what it sends is sent again.
+    Lossy,
+    /// Its full segments do not get through, and smaller ones do.
+    Blackholed,
+    /// Nobody has it any more, and its end is not acknowledged.
+    Stuck,
+    /// RSTs come for it that its kernel does not believe.
+    ResetRefused,
+    /// The answer to a SYN is sent again and again.
+    HalfOpen,
+    /// Its FIN has met the other end's.
+    Closing,
+    /// Its process closes it, and waits for the other end (`SO_LINGER`).
+    Lingers,
+    /// A RST answers a segment for which there is no connection.
+    Loose,
 }
 
 /// A threshold a user may tune.

@@ -4,7 +4,7 @@ use super::{Host, Moment};
 use crate::{
     death::Death,
     errno::Errno,
-    event::{Called, Cookie, Delivery, Owner, Presence, QueueLook, Snapshot, Task},
+    event::{Called, Cookie, Delivery, Drop, HalfOpen, Owner, Presence, QueueLook, Resent, Snapshot, Task},
     finding::FindingId,
     time::Time,
 };
@@ -16,6 +16,13 @@ use tracer_common::{
 
 /// The bit of SYN in a TCP header's flags, RFC 9293.
 const SYN: u8 = 0x02;
+/// That of ACK.
+const ACK: u8 = 0x10;
+
+/// RSTs of one end that were not believed, and are kept.
+const MOST_REFUSED: usize = 16;
+/// For how long.
+const REFUSED_WITHIN: Duration = Duration::from_mins(1);
 
 /// Calls of one end whose errors are kept: what comes after says the same again.
 const MOST_OBSERVED: usize = 4;
@@ -110,6 +117,14 @@ pub struct End {
     pub called: Option<(Called, usize)>,
     /// The queue of a listener, and since when it has been full.
     pub queue: Option<(QueueLook, Option<Time>)>,
+    /// The answer to a SYN that was sent again last: of this connection, or of one that this listener was asked for.
+    pub half_open: Option<HalfOpen>,
+    /// What is known of the last segment that was sent again, where it was told.
+    pub resent: Option<Resent>,
+    /// When a SYN came for it while it was open.
+    pub refused_syn: Option<Time>,
+    /// The RSTs of the last minute that its kernel did not believe: when, whether outside the window, and what.
+    pub refused_resets: Vec<(Time, Drop, Segment)>,
     /// Since when the peer's window is closed, and what is to be sent next.
     pub stalled: Option<(Time, u32)>,
     /// What was to be sent next when that was told.
@@ -136,6 +151,10 @@ impl End {
             retried: None,
             called: None,
             queue: None,
+            half_open: None,
+            resent: None,
+            refused_syn: None,
+            refused_resets: Vec::new(),
             stalled: None,
             stall_told: None,
             holder: None,
@@ -152,6 +171,14 @@ impl End {
     pub fn observe(&mut self, at: Time, call: &'static str, errno: Errno) {
         if self.observed.len() < MOST_OBSERVED {
             self.observed.push((at, call, errno));
+        }
+    }
+
+    /// Notes a RST that its kernel did not believe.
+    pub fn refuse(&mut self, at: Time, why: Drop, segment: Segment) {
+        self.refused_resets.retain(|(before, ..)| at.since(*before) < REFUSED_WITHIN);
+        if self.refused_resets.len() < MOST_REFUSED {
+            self.refused_resets.push((at, why, segment));
         }
     }
 
@@ -237,6 +264,11 @@ pub struct Loose {
 }
 
 impl Loose {
+    /// Whether it answered the answer to an attempt to connect.
+    pub fn of_syn_ack(&self) -> bool {
+        self.answered.tcp_flags & (SYN | ACK) == SYN | ACK
+    }
+
     /// Whether it answered an attempt to connect, or the answer to one.
     pub fn of_syn(&self) -> bool {
         self.answered.tcp_flags & SYN != 0
@@ -254,6 +286,8 @@ pub struct Listener {
     pub owner: Option<Owner>,
     /// Its queue's limit when last seen.
     pub limit: u32,
+    /// The last SYN that it has answered once more, and when.
+    pub half_open: Option<(Time, HalfOpen)>,
     /// Since when its queue is full, by the looks at it; whether that was told.
     pub full: Option<(Time, bool)>,
     /// When it stopped listening, and the connections that waited then, in the order in which they were reset.

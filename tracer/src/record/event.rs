@@ -123,7 +123,7 @@ impl EventRecord {
                     (Origin::Nothing, None) => {}
                 }
             }
-            What::Retransmit { end, refused } => {
+            What::Retransmit { end, refused, .. } => {
                 record.event = "retransmit";
                 record.end(end);
                 record.errno = refused.map(Errno::name);

@@ -91,6 +91,12 @@ impl End {
                 self.snapshot.past.exit_code = exit_code(value)?;
                 self.snapshot.past.source = socket::OWNER_CLOSE;
             }
+            "linger" => {
+                socket.flags |= socket::LINGER;
+                socket.linger = number()? * host().hz / 1_000;
+            }
+            "ttl" => self.snapshot.past.ttl = u8::try_from(number()?)?,
+            "reset_ttl" => self.snapshot.past.reset_ttl = u8::try_from(number()?)?,
             "fin_timeout" => socket.fin_timeout = number()? * host().hz,
             "owned" => socket.flags |= socket::OWNED,
             "queued" => socket.flags |= socket::NO_SOCKET,

@@ -1,10 +1,10 @@
 //! One event of a history.
 
-use super::{BEGIN, REASONS, end::End};
+use super::{BEGIN, REASONS, detail::Detail, end::End};
 use crate::{
     death::Death,
     errno::Errno,
-    event::{Call, Called, Delivery, Event, Origin, Presence, QueueLook, Task, What},
+    event::{Call, Called, Delivery, Drop, Event, HalfOpen, Origin, Presence, Task, What},
     name::Comm,
     sockopt,
     time::Time,
@@ -20,6 +20,9 @@ use tracer_common::{
         socket::{self, Tuple, words},
     },
 };
+
+/// The bit of RST in a TCP header's flags, RFC 9293.
+const RST: u8 = 0x04;
 
 pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Event> {
     let mut words_of = line.split_whitespace();
@@ -39,6 +42,8 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
         }
         _ => {}
     }
+    let asked_at = line.split_whitespace().find_map(|word| word.strip_prefix("listener="));
+    let listener = asked_at.and_then(|name| ends.get(name)).map(|end| end.snapshot);
     let end = ends.get_mut(name).with_context(|| format!("no end is called `{name}`"))?;
     let what = words_of.next().context("what happens is missing")?;
     // Marks hold for the event that bears them; an errno, once read, is gone.
@@ -51,17 +56,17 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
     let mut by = None;
     let mut call = None;
     let mut bare = false;
-    let mut look = QueueLook { depth: 0, limit: 0, drops: 0, overflows: 0 };
+    let mut detail = Detail::new();
     for word in words_of {
+        if detail.take(word)? {
+            continue;
+        }
         match word.split_once('=') {
             Some(("reason", name)) => reason = REASONS.iter().position(|other| *other == name),
             Some(("answers", segment)) => answered = Some(parse_segment(segment, end.snapshot.tuple())?),
+            Some(("listener", _)) => {}
             Some(("fd", number)) => fd = number.parse()?,
             Some(("call", name)) => call = Some(parse_call(name)?),
-            Some(("depth", number)) => look.depth = number.parse()?,
-            Some(("limit", number)) => look.limit = number.parse()?,
-            Some(("drops", number)) => look.drops = number.parse()?,
-            Some(("overflows", number)) => look.overflows = number.parse()?,
             None if word == "bare" => bare = true,
             Some(("by", process)) => by = Some(parse_process(process)?),
             None if argument.is_none()
@@ -114,8 +119,29 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
             let end = (!bare).then_some(end.snapshot);
             What::Called(Box::new(Called { call, fd: i32::try_from(fd)?, errno, socket: !bare, netns, end }))
         }
-        "queue" => What::Queue { cookie: end.snapshot.cookie, tuple: end.snapshot.tuple(), look },
-        "retransmit" => What::Retransmit { end: end.snapshot, refused: end.snapshot.send_errno() },
+        "queue" => {
+            What::Queue { cookie: end.snapshot.cookie, tuple: end.snapshot.tuple(), look: detail.look }
+        }
+        "retransmit" => {
+            What::Retransmit { end: end.snapshot, refused: end.snapshot.send_errno(), resent: detail.resent }
+        }
+        "refuses" => {
+            let segment = answered.context("what it refuses: answers=FLAGS:BYTES")?;
+            let why = match segment.tcp_flags & RST {
+                0 => Drop::Syn,
+                _ if detail.outside => Drop::ResetOutside,
+                _ => Drop::Reset,
+            };
+            What::Dropped { end: end.snapshot, why, segment }
+        }
+        "answers-again" => What::HalfOpen(Box::new(HalfOpen {
+            listener: listener.context("which it answers for: listener=NAME")?.cookie,
+            tuple: end.snapshot.tuple(),
+            past: listener.map(|listener| listener.past).unwrap_or_default(),
+            depth: detail.look.depth,
+            limit: detail.look.limit,
+            ..detail.asked
+        })),
         "sample" => {
             end.snapshot.state = State::parse(argument()?).context("no such state")?;
             What::Sample { end: end.snapshot }

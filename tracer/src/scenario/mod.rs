@@ -14,19 +14,22 @@
 //! | `recv ERRNO`, `send ERRNO` | a call fails |
 //! | `eof`, `eof-unanswered` | a read returns 0; it does where an answer was due |
 //! | `fails ERRNO call=NAME [fd=N]` | a system call fails (`set:LEVEL/NAME`, `so_error` …); `bare`: its descriptor is no socket's |
-//! | `retransmit` | a segment is sent again |
+//! | `retransmit [lossy over=MS of=N again=N] [blackhole length=N mss=N sacked=N times=N] [stuck]` | a segment is sent again |
+//! | `refuses answers=R:0 [outside]`, `refuses answers=S:0` | the kernel throws a segment away that came for it |
+//! | `answers-again listener=NAME answered=N timeouts=N half_open=N limit=N depth=N [acked]` | a SYN to it is answered once more |
 //! | `sample STATE` | a look finds it in this state |
-//! | `queue depth=N limit=N drops=N overflows=N` | a look at its accept queue |
+//! | `queue depth=N limit=N drops=N overflows=N syn_drops=N syn_cookies=N` | a look at its accept queue |
 //! | `sigpipe delivered`, `sigpipe ignored` | the process is sent SIGPIPE |
 //! | `exits SIGNAL` | it dies |
 //! | `holder NAME[PID] fd=N` | a look finds a descriptor |
 //! | `found STATE`, `found waiting`, `found gone`, `found unknown` | a look for this one socket is answered |
 //!
 //! and, without an end, `holders-done [began=MS]` and `lost COUNT`. Details: `err=ERRNO unacked=N unread=N received=N
-//! shutdown=N retransmits=N probes=N window=N sent=N unsent=N user_timeout=MS silent=MS soft=ERRNO refused=ERRNO fin_timeout=SECONDS
+//! shutdown=N retransmits=N probes=N window=N sent=N unsent=N user_timeout=MS linger=MS ttl=N reset_ttl=N silent=MS soft=ERRNO refused=ERRNO fin_timeout=SECONDS
 //! exit=SIGNAL exit=STATUS exit=OOM by=NAME[PID]` and the marks `owned queued dead done linger0 closed told keepalive mptcp fastopen
 //! preexisting`. A size holds until it is said again.
 
+mod detail;
 mod end;
 mod event;
 
@@ -53,6 +56,7 @@ const REASONS: &[&str] = &[
     "TCP_STATE",
     "TCP_FLAGS",
     "TCP_KEEPALIVE_TIMEOUT",
+    "TCP_INVALID_ACK_SEQUENCE",
 ];
 
 /// The host of every scenario.

@@ -12,7 +12,7 @@ use crate::{
         value,
         watch::{Format, WatchArgs},
     },
-    engine::{Capacity, Engine, Polling},
+    engine::{Capacity, Counting, Engine, Polling},
     filter::Filter,
     kernel::{
         clock::TickRate,
@@ -40,7 +40,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep_until},
 };
-
+use tracer_common::settings::Settings;
 use tracing_subscriber::{
     Layer as _,
     filter::{LevelFilter, Targets},
@@ -76,6 +76,7 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     let polling = Polling::of(&host, shown);
     let mut settings = filter.for_kernel(arguments.events);
     settings.idle_jiffies = polling.idle.map_or(0, |idle| jiffies(idle, hz));
+    count_for(&Counting::of(&host, shown), &mut settings);
     let leave_out = |hook: &Hook| left_out(arguments, hook);
     let (ring, log) = (arguments.ring_size, arguments.verbose >= 3);
     let probes = Probes::attach(&settings, &vocabulary, &types, ring, log, leave_out)?;
@@ -131,19 +132,39 @@ fn active(arguments: &WatchArgs, pattern: &Pattern) -> bool {
     asked && !arguments.exclude.contains(&pattern.id)
 }
 
+/// Lets the kernel programs count what the patterns that are shown need.
+fn count_for(counting: &Counting, settings: &mut Settings) {
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    if let Some(lossy) = counting.lossy {
+        settings.lossy_over_ns = nanoseconds(lossy.over);
+        settings.lossy_segments = u32::try_from(lossy.segments).unwrap_or(u32::MAX);
+        settings.lossy_share_ppm = parts_per_million(lossy.share);
+    }
+    settings.blackhole = counting.blackhole.into();
+    settings.stuck_after_ns = counting.stuck.map_or(0, nanoseconds);
+    settings.closing = counting.closing.into();
+    settings.lingers = counting.lingers.into();
+}
+
+/// A share, of which at least one part in a million is left: 0 would mean never.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 1 and 1,000,000")]
+fn parts_per_million(share: f64) -> u32 {
+    (share * 1e6).round().clamp(1.0, 1e6) as u32
+}
+
 /// A time in ticks of the kernel's timers.
 fn jiffies(time: Duration, hz: u32) -> u32 {
     u32::try_from(time.as_millis() * u128::from(hz) / 1_000).unwrap_or(u32::MAX)
 }
 
-/// Why a hook that slows every system call is left out; none when it is needed.
+/// Why a hook that costs work which has nothing to do with failures is left out; none when it is needed.
 fn left_out(arguments: &WatchArgs, hook: &Hook) -> Option<&'static str> {
     let needed = || {
         CATALOGUE.iter().any(|pattern| active(arguments, pattern) && pattern.needs.contains(&hook.program))
     };
-    if !hook.taxes_calls {
+    if !hook.optional {
         None
-    } else if arguments.no_syscalls {
+    } else if hook.taxes_calls && arguments.no_syscalls {
         Some("left out by --no-syscalls")
     } else if needed() {
         None
