@@ -72,6 +72,7 @@ layout! {
     is_mptcp: "MPTCP subflow.", "tcp_sock" "is_mptcp";
     data_segs_out: "Segments with data sent.", "tcp_sock" "data_segs_out";
     segs_in: "Segments received.", "tcp_sock" "segs_in";
+    duplicates: "Segments the peer has got twice.", "tcp_sock" "dsack_dups";
     delivered: "Segments the peer has got.", "tcp_sock" "delivered";
     mss: "Largest payload of a segment.", "tcp_sock" "mss_cache";
     sacked: "Segments the peer has out of order.", "tcp_sock" "sacked_out";

@@ -7,6 +7,9 @@ use aya_ebpf::{
 };
 use core::ptr;
 
+/// So many timeouts in a row come from a peer that answers nothing.
+const SILENCE: u8 = 3;
+
 /// Beside a socket.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -66,7 +69,9 @@ pub(crate) fn count(tcp: Tcp, skb: *const u8, now: u64, counted: &mut Counted) {
         counted.resent = resent.wrapping_sub(kept.resent);
         counted.over_ns = over;
         let share = u64::from(setting!(lossy_share_ppm));
+        // Three timeouts in a row are no loss any more, but silence.
         counted.lossy = share != 0
+            && tcp.retransmits() < SILENCE
             && counted.sent >= setting!(lossy_segments)
             && u64::from(counted.resent) * 1_000_000 >= share * u64::from(counted.sent);
     }

@@ -245,10 +245,13 @@ impl Tcp {
         }
     }
 
-    /// Segments with data sent, and those sent again among them.
+    /// Segments with data sent, and those sent again among them because one was lost: not those that the peer has
+    /// got twice.
     #[inline(always)]
     pub(crate) fn segments_sent(self) -> (u32, u32) {
-        (load(self.0, offset!(data_segs_out)), load(self.0, offset!(total_retrans)))
+        let (again, twice): (u32, u32) =
+            (load(self.0, offset!(total_retrans)), load(self.0, offset!(duplicates)));
+        (load(self.0, offset!(data_segs_out)), again.saturating_sub(twice))
     }
 
     /// Segments received.

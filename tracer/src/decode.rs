@@ -166,6 +166,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
             let found = match record.state {
                 answer::GONE => Presence::Gone,
                 answer::QUEUED => Presence::Queued,
+                answer::HELD => Presence::Held,
                 answer::UNKNOWN => Presence::Unknown,
                 number => Presence::In(state(number)?),
             };

@@ -246,6 +246,8 @@ pub enum Origin {
 pub enum Presence {
     /// It is in this state (a remainder: in this sub-state).
     In(State),
+    /// It closes, and a process still has it.
+    Held,
     /// It waits in an accept queue; no process has it yet.
     Queued,
     /// It is gone.

@@ -5,6 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// [`Answer::state`]: there is no such socket any more.
 pub const GONE: u8 = 0;
+/// [`Answer::state`]: it closes, and a process still has it.
+pub const HELD: u8 = 253;
 /// [`Answer::state`]: it waits in an accept queue; no process has it yet.
 pub const QUEUED: u8 = 254;
 /// [`Answer::state`]: it could not be asked.
@@ -20,7 +22,8 @@ pub struct Answer {
     pub began_ns: u64,
     /// The socket that was asked for; 0 when all holders were, whose records came before this one.
     pub cookie: u64,
-    /// A [`crate::State`] number (a TIME_WAIT remainder's is its sub-state), [`GONE`], [`QUEUED`] or [`UNKNOWN`].
+    /// A [`crate::State`] number (a TIME_WAIT remainder's is its sub-state), [`GONE`], [`QUEUED`], [`HELD`] or
+    /// [`UNKNOWN`].
     pub state: u8,
     /// Always zero.
     pub reserved: [u8; 7],

@@ -172,5 +172,7 @@ fn needed(tcp: Tcp, old: u8, new: u8, kept: *mut Past, now: u64) -> Option<Urgen
 /// Whether its process dies, or its close() waits for the peer.
 #[inline(always)]
 fn closes_as_told(tcp: Tcp) -> bool {
-    Current::get().exit_code() != 0 || (setting!(lingers) != 0 && tcp.linger() != 0)
+    let task = Current::get();
+    // A process that dies does not wait.
+    task.exit_code() != 0 || (setting!(lingers) != 0 && !task.exiting() && tcp.linger() != 0)
 }

@@ -135,6 +135,17 @@ impl Snapshot {
         self.socket.linger != 0
     }
 
+    /// For how long it does; none when it does not, or the length of a tick is not known.
+    pub fn linger_time(&self, hz: u32) -> Option<Duration> {
+        let known = hz != 0 && self.lingers();
+        known.then(|| Duration::from_millis(u64::from(self.socket.linger) * 1_000 / u64::from(hz)))
+    }
+
+    /// Whether nothing is sent or wanted any more, as after close().
+    pub fn shut_both_ways(&self) -> bool {
+        self.socket.shutdown == socket::SHUTDOWN_MASK
+    }
+
     /// Whether data waits only because the peer has closed its window.
     pub fn stalled(&self) -> bool {
         self.socket.snd_wnd == 0 && self.unsent() > 0 && self.unacked() == 0

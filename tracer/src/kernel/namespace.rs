@@ -207,6 +207,7 @@ pub fn sockets(asked: &[(Cookie, Tuple)]) -> Vec<(Cookie, Presence)> {
             Ok(Ok(Answer::State { state, held, minisock, .. })) => match State::from_number(state) {
                 // Orphans, which nobody holds either, are in other states.
                 Some(State::Established | State::CloseWait) if !held && !minisock => Presence::Queued,
+                Some(State::FinWait1 | State::Closing | State::LastAck) if held => Presence::Held,
                 state => state.map_or(Presence::Unknown, Presence::In),
             },
             Ok(Err(_)) | Err(_) => Presence::Unknown,

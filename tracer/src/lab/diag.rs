@@ -30,6 +30,8 @@ pub(super) struct Report {
     pub(super) unacknowledged: u32,
     /// The timer that probes a closed window runs: nothing is in flight and something waits.
     pub(super) probing: bool,
+    /// How often in a row it has sent the same again in vain.
+    pub(super) retransmits: u8,
     cookie: [u8; 8],
 }
 
@@ -69,6 +71,10 @@ impl SocketDiag {
         let report = Report {
             state,
             unacknowledged: answer.send_queue,
+            retransmits: match answer.timer {
+                Some(Timer::Retransmit(_, times)) => times,
+                _ => 0,
+            },
             probing: matches!(answer.timer, Some(Timer::Probe(_))),
             cookie: answer.socket_id.cookie,
         };

@@ -160,6 +160,21 @@ impl Namespace {
             .context("waiting for a closed window")
     }
 
+    /// Waits until the socket with this tuple has sent the same again so often in vain.
+    ///
+    /// # Errors
+    /// When that has not happened within `limit`.
+    pub fn wait_retransmits(
+        &self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        times: u8,
+        limit: Duration,
+    ) -> Result<()> {
+        self.wait(local, remote, limit, |report| report.is_some_and(|report| report.retransmits >= times))
+            .context("waiting for retransmissions")
+    }
+
     /// Waits until no further connection has room in the queue of the listener at this address.
     ///
     /// # Errors

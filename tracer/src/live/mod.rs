@@ -344,6 +344,7 @@ impl Live {
         let state = match found {
             Presence::In(state) => state.number(),
             Presence::Queued => answer::QUEUED,
+            Presence::Held => answer::HELD,
             Presence::Gone => answer::GONE,
             Presence::Unknown => answer::UNKNOWN,
         };

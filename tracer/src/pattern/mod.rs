@@ -51,8 +51,13 @@ macro_rules! patterns {
             keepalive_timeout,
             zero_window_stall,
             half_open_suspect,
+            retransmission_storm,
+            pmtu_blackhole,
             close_wait_leak,
             peer_stuck_in_close_wait,
+            stuck_closing,
+            simultaneous_close,
+            linger_close_timeout,
             socket_option_error,
         }
     };

@@ -79,13 +79,13 @@ Look at the other host and at the way to it. If a quarter of an hour is too long
             expect: &["retransmission_timeout warning EHOSTUNREACH local=curl[42]"],
         },
         Scenario {
-            name: "an orphan: nobody is told",
+            name: "an orphan: nobody is told, its close is stuck",
             trace: "
                 c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
                 1ms    c SYN_SENT>ESTABLISHED
                 6000ms c FIN_WAIT1>CLOSE err=ETIMEDOUT retransmits=4 unacked=1000 dead
             ",
-            expect: &[],
+            expect: &["stuck_closing warning errno=none local=curl[42]"],
         },
         Scenario {
             name: "a RST ended the silence",

@@ -72,7 +72,7 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
             None if argument.is_none()
                 && (word.contains('[')
                     || word.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit())
-                    || matches!(word, "gone" | "waiting" | "unknown" | "delivered" | "ignored")) =>
+                    || matches!(word, "gone" | "waiting" | "held" | "unknown" | "delivered" | "ignored")) =>
             {
                 argument = Some(word);
             }
@@ -194,6 +194,7 @@ fn presence(word: &str) -> Result<Presence> {
     Ok(match word {
         "gone" => Presence::Gone,
         "waiting" => Presence::Queued,
+        "held" => Presence::Held,
         "unknown" => Presence::Unknown,
         state => Presence::In(State::parse(state).context("no such state")?),
     })

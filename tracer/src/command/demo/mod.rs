@@ -34,6 +34,10 @@ const STALL_AFTER: Duration = Duration::from_secs(3);
 const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// The pattern that is told by that.
 const SILENT: &str = "half_open_suspect";
+/// How long their ends stay on their way.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
+/// Over how long their losses are counted.
+const LOSSY_OVER: Duration = Duration::from_secs(2);
 /// What makes no event is looked for by then; a wrong finding would have come, too.
 const QUIET: Duration = Duration::from_secs(3);
 /// As many situations that were not told at all are made to happen once more.
@@ -118,6 +122,8 @@ fn round(exclude: &[&str], wanted: impl Fn(&Case, Path) -> bool) -> Result<Vec<L
     let mut thresholds = vec![
         format!("close_wait_leak.after={}s", LEAK_AFTER.as_secs()),
         format!("zero_window_stall.after={}s", STALL_AFTER.as_secs()),
+        format!("stuck_closing.after={}s", STUCK_AFTER.as_secs()),
+        format!("retransmission_storm.over={}s", LOSSY_OVER.as_secs()),
     ];
     if stage.only(SILENT) {
         thresholds.push(format!("{SILENT}.after={}s", SILENT_AFTER.as_secs()));

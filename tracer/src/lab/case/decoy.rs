@@ -1,7 +1,5 @@
 //! Ordinary traffic that looks like trouble.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use tracer_common::State;
@@ -10,13 +8,9 @@ use super::scene::{ALL_FAMILIES, REQUEST, Scene, Service, exchange};
 use super::{ANY, Case, Outcome, ROUTED};
 use crate::lab::actor::{Call, Direction, Domain, Fd, SocketOption, errno_of};
 use crate::lab::path::{Family, Medium, Path, Side};
-use crate::lab::router::Action;
 
 /// A port of the silent host; nobody is there to take it.
 const SILENT_PORT: u16 = 7;
-/// Longer than both ends take to close, shorter than a retransmission.
-const CROSSING: Duration = Duration::from_millis(30);
-
 const fn decoy(
     variant: &'static str,
     media: &'static [Medium],
@@ -35,7 +29,6 @@ pub(super) const CASES: &[Case] = &[
     decoy("reset_of_orphan", ANY, ALL_FAMILIES, reset_of_orphan),
     decoy("clean_exit", ANY, ALL_FAMILIES, clean_exit),
     decoy("happy_eyeballs", &[Medium::Loopback], &[Family::V6], happy_eyeballs),
-    decoy("simultaneous_close", ROUTED, ALL_FAMILIES, simultaneous_close),
     decoy("connect_abandoned", ROUTED, ALL_FAMILIES, connect_abandoned),
 ];
 
@@ -150,18 +143,6 @@ fn happy_eyeballs(scene: &Scene<'_>) -> Result<Outcome> {
     ensure!(end == 0, "the client sent something");
     actor.close(accepted)?;
     Ok(Outcome::of(None, address.port(), vec![client, actor]))
-}
-
-/// Both ends close before either has seen the other's FIN: their FINs cross on the way.
-fn simultaneous_close(scene: &Scene<'_>) -> Result<Outcome> {
-    let (mut client, mut server) = scene.used_connection()?;
-    scene.router()?.set_rule(|segment| if segment.fin { Action::Delay(CROSSING) } else { Action::Pass });
-    client.close()?;
-    server.close()?;
-    // Only FINs that crossed leave both ends in TIME_WAIT.
-    scene.wait_state(&client, &server, Some(State::TimeWait))?;
-    scene.wait_state(&server, &client, Some(State::TimeWait))?;
-    Ok(Outcome::of(None, server.address.port(), vec![client.actor, server.actor]))
 }
 
 /// The client gives up at once on a host that says nothing.

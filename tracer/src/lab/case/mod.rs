@@ -17,19 +17,24 @@ mod fin_wait2_write_reset;
 mod half_open_suspect;
 mod icmp_unreachable;
 mod keepalive_timeout;
+mod linger_close_timeout;
 mod linger_zero_abort;
 mod listener_closed_with_queue;
 mod local_unreachable;
 mod peer_lost_state;
 mod peer_stuck_in_close_wait;
+mod pmtu_blackhole;
 mod premature_eof;
 mod process_died;
+mod retransmission_storm;
 mod retransmission_timeout;
 mod scene;
 mod sigpipe_killed;
+mod simultaneous_close;
 mod socket_destroyed;
 mod socket_option_error;
 mod soft_error;
+mod stuck_closing;
 mod user_timeout;
 mod zero_window_stall;
 
@@ -190,6 +195,11 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         socket_destroyed::CASES,
         socket_option_error::CASES,
         soft_error::CASES,
+        linger_close_timeout::CASES,
+        pmtu_blackhole::CASES,
+        retransmission_storm::CASES,
+        simultaneous_close::CASES,
+        stuck_closing::CASES,
         user_timeout::CASES,
         zero_window_stall::CASES,
     ]

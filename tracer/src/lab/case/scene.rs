@@ -194,6 +194,11 @@ impl<'a> Scene<'a> {
         self.namespace(end.side).wait_probing(end.address, other.address, SOON)
     }
 
+    /// Waits until `end` has sent the same to `other` again so often in vain.
+    pub(super) fn wait_retransmits(&self, end: &End, other: &End, times: u8) -> Result<()> {
+        self.namespace(end.side).wait_retransmits(end.address, other.address, times, SOON)
+    }
+
     /// Kills the socket of `end` towards `other` as an administrator does.
     pub(super) fn destroy(&self, end: &End, other: &End) -> Result<()> {
         self.namespace(end.side).destroy(end.address, other.address)

@@ -1,0 +1,33 @@
+//! Both ends close before either has seen the other's FIN: their FINs cross on the way.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tracer_common::State;
+
+use super::scene::{ALL_FAMILIES, Ends, Role, Scene};
+use super::{Case, Outcome, ROUTED};
+use crate::lab::router::Action;
+
+const PATTERN: &str = "simultaneous_close";
+/// Longer than both ends take to close, shorter than a retransmission.
+const CROSSING: Duration = Duration::from_millis(30);
+
+pub(super) const CASES: &[Case] = &[Case {
+    pattern: Some(PATTERN),
+    variant: "crossing",
+    media: ROUTED,
+    families: ALL_FAMILIES,
+    play: crossing,
+}];
+
+fn crossing(scene: &Scene<'_>) -> Result<Outcome> {
+    let Ends { local: mut client, other: mut server, port } = scene.ends(Role::Client)?;
+    scene.router()?.set_rule(|segment| if segment.fin { Action::Delay(CROSSING) } else { Action::Pass });
+    client.close()?;
+    server.close()?;
+    // Only FINs that crossed leave both ends in TIME_WAIT.
+    scene.wait_state(&client, &server, Some(State::TimeWait))?;
+    scene.wait_state(&server, &client, Some(State::TimeWait))?;
+    Ok(Ends { local: client, other: server, port }.found(scene, PATTERN, None, &[]))
+}
