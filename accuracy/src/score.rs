@@ -91,8 +91,8 @@ pub(crate) struct Sheet {
     pub(crate) unstaged: usize,
     /// Findings about those, for which there is no label.
     pub(crate) unlabelled: usize,
-    /// Findings about what the processes left behind when they were let go.
-    pub(crate) late: usize,
+    /// Findings about what the processes left behind when they were let go, by pattern.
+    pub(crate) late: BTreeMap<String, usize>,
     /// Findings about the rest of the host.
     pub(crate) elsewhere: usize,
 }
@@ -156,7 +156,7 @@ impl Sheet {
         }
         for heard in &book.heard {
             if book.is_late(heard) {
-                self.late += 1;
+                *self.late.entry(id(&heard.finding)).or_default() += 1;
             } else if heard.incident.is_none() && heard.finding["severity"] != "info" {
                 if book.is_unlabelled(&heard.finding) {
                     self.unlabelled += 1;
@@ -201,8 +201,7 @@ impl Sheet {
     }
 
     fn falsely(&mut self, finding: &Value) {
-        let id = finding["pattern"].as_str().unwrap_or("?");
-        self.by_id.entry(id.to_owned()).or_default().falsely += 1;
+        self.by_id.entry(id(finding)).or_default().falsely += 1;
     }
 }
 
@@ -210,6 +209,10 @@ impl Sheet {
 pub(crate) const OVERALL: f64 = 0.99;
 /// Of each pattern.
 pub(crate) const EACH: f64 = 0.95;
+
+fn id(finding: &Value) -> String {
+    finding["pattern"].as_str().unwrap_or("?").to_owned()
+}
 
 /// None of nothing.
 fn share(part: usize, whole: usize) -> Option<f64> {

@@ -19,11 +19,13 @@ pub(crate) fn table(sheet: &Sheet) -> String {
 pub(crate) fn remarks(sheet: &Sheet) -> String {
     let Sheet { decoys, lost, unstaged, unlabelled, late, elsewhere, .. } = sheet;
     let total = sheet.total();
+    let each: Vec<String> = late.iter().map(|(id, count)| format!("{count} `{id}`")).collect();
     let mut text = format!(
         "Decoys: {decoys}. Told though it had not happened: {}. Records lost: {lost}.\n\
-         Not counted: {late} findings about what the processes left behind when they were let go; {elsewhere} about the \
-         rest of the host.\n",
-        total.falsely
+         Not counted: findings about what the processes left behind when they were let go, which nobody's calls label \
+         ({}); {elsewhere} about the rest of the host.\n",
+        total.falsely,
+        if each.is_empty() { "none".to_owned() } else { each.join(", ") },
     );
     if *unstaged > 0 {
         let _ = writeln!(
