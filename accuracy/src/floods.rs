@@ -77,7 +77,7 @@ fn measure(
     }
     println!(
         "{name}: {done} in {:.1} s\n  CPU of the watcher {} s user, {} s kernel; memory {before} before, {peak} at \
-         most; {} lines written, findings {by_id:?}\n  seen {}, delivered {}, suppressed {}, lost {}",
+         most; {} lines written, findings {by_id:?}\n  seen {}, delivered {}, suppressed {}, lost {} {}",
         took.as_secs_f64(),
         stop["user_cpu_seconds"],
         stop["system_cpu_seconds"],
@@ -86,6 +86,7 @@ fn measure(
         stop["delivered"],
         stop["suppressed"],
         lost(&stop),
+        stop["lost"],
     );
     Ok(lost(&stop) == 0)
 }

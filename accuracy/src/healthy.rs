@@ -5,7 +5,6 @@ use crate::{
     traffic::{self, Traffic},
 };
 use anyhow::{Result, anyhow};
-use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc, thread, time::Instant};
 use tracer::command::demo::watcher::{Watcher, lost};
 
@@ -61,12 +60,9 @@ pub(crate) fn run(arguments: &Arguments, connections: u32) -> Result<bool> {
     println!("{sum} healthy connections in {seconds:.0} s: {}.", each.join(", "));
     println!("Findings of warning or above: {} {told:?}; of info: {remarks}.", told.values().sum::<u64>());
     println!("Records lost: {}; delivered: {}.", lost(&stop), stop["delivered"]);
-    println!("CPU of the watcher: {} s user, {} s kernel.", stop["user_cpu_seconds"], number(&stop));
+    let (user, kernel) = (&stop["user_cpu_seconds"], &stop["system_cpu_seconds"]);
+    println!("CPU of the watcher: {user} s user, {kernel} s kernel.");
     Ok(told.is_empty() && lost(&stop) == 0)
-}
-
-fn number(stop: &Value) -> &Value {
-    &stop["system_cpu_seconds"]
 }
 
 /// As many connections, in bursts.

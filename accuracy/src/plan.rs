@@ -59,7 +59,9 @@ mod tests {
     fn every_case_happens_on_every_path_and_every_pattern_often_enough() {
         let all = scenes(7, 30, |_| true, |_| true);
         let mut by_id: HashMap<_, usize> = HashMap::new();
-        all.iter().for_each(|scene| *by_id.entry(scene.case.pattern).or_default() += 1);
+        for scene in &all {
+            *by_id.entry(scene.case.pattern).or_default() += 1;
+        }
         assert!(by_id.values().all(|count| *count >= 30), "{by_id:?}");
         let names = names(7, 30);
         for case in case::patterns().chain(case::decoys()) {

@@ -62,7 +62,7 @@ pub(crate) fn play(
     let count = scenes.len();
     let queue = Mutex::new(scenes.into_iter());
     let (to, news) = channel();
-    let watched = thread::scope(|scope| {
+    let end = thread::scope(|scope| {
         for _ in 0..SLOTS.min(count) {
             let (to, queue) = (to.clone(), &queue);
             scope.spawn(move || {
@@ -75,19 +75,21 @@ pub(crate) fn play(
             });
         }
         drop(to);
-        let watched = watch(&mut watcher, &mut book, &news, count);
+        let end = watch(&mut watcher, &mut book, &news, count);
         // Whoever still waits is let go, and nothing new begins.
         drop(news);
         queue.lock().unwrap_or_else(PoisonError::into_inner).by_ref().for_each(drop);
-        watched
+        end
     });
-    watched?;
+    end?;
     let until = Instant::now() + SETTLE;
     while let Some(told) = watcher.next(until.saturating_duration_since(Instant::now()))? {
         book.told(told);
     }
     let (findings, stop) = watcher.stop()?;
-    findings.into_iter().for_each(|told| book.told(told));
+    for told in findings {
+        book.told(told);
+    }
     book.close();
     Ok((book, stop))
 }

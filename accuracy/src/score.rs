@@ -173,7 +173,9 @@ impl Sheet {
     /// All patterns together.
     pub(crate) fn total(&self) -> Score {
         let mut total = Score::default();
-        self.by_id.values().for_each(|score| total.sum(score));
+        for score in self.by_id.values() {
+            total.sum(score);
+        }
         total
     }
 

@@ -73,8 +73,8 @@ fn one(seed: u64, arguments: &Arguments, background: &Background, sheet: &mut Sh
         let (book, stop) = round::play(scenes, &worlds, &namespaces, &arguments.program, &flags)?;
         for (problem, findings) in sheet.add(&book, watcher::lost(&stop)) {
             eprintln!("  {problem}");
-            if arguments.verbose {
-                findings.iter().for_each(|finding| eprintln!("    {finding}"));
+            for finding in findings.iter().filter(|_| arguments.verbose) {
+                eprintln!("    {finding}");
             }
         }
     }

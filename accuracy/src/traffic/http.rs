@@ -89,7 +89,7 @@ fn ask(stream: &mut BufReader<TcpStream>, connection: &str) -> Result<()> {
         match line.trim_end() {
             "" => break,
             field => {
-                length = field.strip_prefix("Content-Length: ").map_or(length, |value| value.parse().ok())
+                length = field.strip_prefix("Content-Length: ").map_or(length, |value| value.parse().ok());
             }
         }
     }

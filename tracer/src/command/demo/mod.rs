@@ -138,7 +138,9 @@ fn round(exclude: &[&str], wanted: impl Fn(&Case, Path) -> bool) -> Result<Vec<L
     if watcher::lost(&stop) > 0 {
         bail!("the watcher lost records: {}", stop["lost"]);
     }
-    findings.into_iter().for_each(|told| verdicts.take(told.record));
+    for told in findings {
+        verdicts.take(told.record);
+    }
     Ok(verdicts.judge())
 }
 
