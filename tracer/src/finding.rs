@@ -135,6 +135,9 @@ pub enum Fact {
     Flag(bool),
 }
 
+/// The fact of a finding that stands for incidents at several services: it names the last of them.
+pub const VARIOUS_SERVICES: &str = "various_services";
+
 /// One step of the story.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {

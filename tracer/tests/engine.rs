@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracer::{
     engine::{Capacity, Engine},
     event::Event,
+    finding::{Fact, Finding, VARIOUS_SERVICES},
     pattern::CATALOGUE,
     scenario::{host, parse},
     time::Time,
@@ -90,6 +91,47 @@ fn a_storm_is_one_record_a_window_and_the_sum_is_the_total() {
     assert_eq!(findings.iter().map(|finding| finding.count).sum::<u64>(), 100);
     assert_eq!(findings.len(), 4, "the first at once, then one a window");
     assert_eq!(findings[0].count, 1);
+}
+
+#[test]
+fn a_scan_of_many_services_is_one_storm_and_nobody_elses() {
+    let mut engine = Engine::new(host(), Capacity::default(), |_| true);
+    let mut refused = |at: u64, port: u64, pid: u64| {
+        let trace = format!(
+            "c = 10.0.0.1:{} > 10.0.0.2:{port} out scan[{pid}]
+             {at}ms c CLOSE>SYN_SENT owned
+             {at}ms c reset-received
+             {at}ms c SYN_SENT>CLOSE err=ECONNREFUSED",
+            40_000 + port
+        );
+        for mut event in parse(&trace).expect("a history") {
+            match &mut event.what {
+                tracer::event::What::StateChange { end, .. } | tracer::event::What::ResetReceived { end } => {
+                    end.cookie = tracer::event::Cookie(pid * 10_000 + port);
+                }
+                _ => {}
+            }
+            engine.advance(event.at);
+            engine.ingest(event);
+        }
+    };
+    for port in 1..=1_000 {
+        refused(port, port, 42);
+    }
+    refused(1_001, 2_000, 43);
+    engine.advance(Time(30_000_000_000));
+    engine.finish();
+    let (others, scan): (Vec<_>, Vec<_>) = engine
+        .take_findings()
+        .into_iter()
+        .partition(|finding| finding.local.owner.is_some_and(|owner| owner.pid == 43));
+    assert_eq!(scan.iter().map(|finding| finding.count).sum::<u64>(), 1_000);
+    assert!(scan.len() < 70, "{} findings of 1000 ports", scan.len());
+    let various = |finding: &Finding| finding.facts.contains(&(VARIOUS_SERVICES, Fact::Flag(true)));
+    let many: Vec<_> = scan.iter().filter(|finding| finding.count > 1).collect();
+    assert!(!many.is_empty() && many.iter().all(|finding| various(finding)), "{many:?}");
+    assert_eq!(others.len(), 1);
+    assert!(!various(&others[0]));
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Purpose {
     Testing,
     /// Building it, and measuring what servers lose by it.
     Comparing,
+    /// Building it, and measuring how often it is right beside ordinary traffic.
+    Judging,
 }
 
 impl Purpose {
@@ -36,6 +38,7 @@ impl Purpose {
             Self::Building => &[],
             Self::Testing => &[&server::NGINX],
             Self::Comparing => &[&server::NGINX, &server::REDIS],
+            Self::Judging => &[&server::NGINX, &server::REDIS, &server::POSTGRES],
         }
     }
 }

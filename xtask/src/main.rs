@@ -5,6 +5,7 @@ mod install;
 mod privilege;
 mod tally;
 mod verb {
+    pub(crate) mod accuracy;
     pub(crate) mod bench;
     pub(crate) mod build;
     pub(crate) mod ebpf;
@@ -41,6 +42,11 @@ const VERBS: &[Verb] = &[
         usage: "bench [OPTIONS]",
         about: "measure what tcptrace costs (--pairs N, --connections N or --unrelated)",
         run: verb::bench::run,
+    },
+    Verb {
+        usage: "accuracy [OPTIONS]",
+        about: "measure how often tcptrace is right (--seeds N, --healthy, --floods; --help)",
+        run: verb::accuracy::run,
     },
 ];
 

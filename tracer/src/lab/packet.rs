@@ -85,7 +85,18 @@ pub(super) fn reset(
     tcp.rst = true;
     tcp.ack = ack.is_some();
     tcp.acknowledgment_number = ack.unwrap_or(0);
-    let builder = ip(source.ip(), destination.ip(), hops)?.tcp_header(tcp);
+    without_data(source.ip(), destination.ip(), hops, tcp)
+}
+
+/// A SYN without options, as if `source` had sent it over a path that leaves `hops` hops.
+pub(super) fn syn(source: SocketAddr, destination: SocketAddr, seq: u32, hops: u8) -> Result<Vec<u8>> {
+    let mut tcp = TcpHeader::new(source.port(), destination.port(), seq, u16::MAX);
+    tcp.syn = true;
+    without_data(source.ip(), destination.ip(), hops, tcp)
+}
+
+fn without_data(source: IpAddr, destination: IpAddr, hops: u8, tcp: TcpHeader) -> Result<Vec<u8>> {
+    let builder = ip(source, destination, hops)?.tcp_header(tcp);
     let mut packet = Vec::with_capacity(builder.size(0));
     builder.write(&mut packet, &[])?;
     Ok(packet)
@@ -175,6 +186,15 @@ mod tests {
                 assert_eq!(sum(&[&bytes[..header]]), 0xffff);
             }
         }
+    }
+
+    #[test]
+    fn a_forged_syn_is_one() {
+        let (source, destination) = ends(true);
+        let (_, segment) = read(&syn(source, destination, 7, 64).expect("a packet")).expect("an IP packet");
+        let segment = segment.expect("a segment");
+        assert_eq!((segment.source, segment.destination, segment.seq), (source, destination, 7));
+        assert_eq!((segment.syn, segment.ack, segment.rst, segment.payload), (true, None, false, 0));
     }
 
     #[test]

@@ -114,6 +114,16 @@ impl Router {
         self.roads.deliver(&packet::reset(peer, victim, next_seq, None, HOPS)?, victim.ip());
         Ok(())
     }
+
+    /// Forges a SYN from `source`, which nobody needs to have, to `destination`.
+    ///
+    /// # Errors
+    /// When the two are of different families.
+    pub fn syn(&self, source: SocketAddr, destination: SocketAddr, seq: u32) -> Result<()> {
+        let (source, destination) = (canonical(source), canonical(destination));
+        self.roads.deliver(&packet::syn(source, destination, seq, HOPS)?, destination.ip());
+        Ok(())
+    }
 }
 
 impl Drop for Router {

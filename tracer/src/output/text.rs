@@ -1,7 +1,7 @@
 //! Findings for people.
 
 use crate::{
-    finding::{Finding, Happening, Party, Severity, Step},
+    finding::{Finding, Happening, Party, Severity, Step, VARIOUS_SERVICES},
     name::printable,
     record::{Endpoint, Stamp, event::EventRecord},
     terminal::wrap,
@@ -40,7 +40,9 @@ impl Form {
     pub fn finding(&self, finding: &Finding, stamp: &Stamp) -> String {
         let time = stamp.timestamp(finding.at).to_zoned_datetime(self.zone.clone()).strftime("%H:%M:%S%.3f");
         let style = if self.colours { style(finding.severity) } else { Style::new() };
-        let times = if finding.count > 1 { format!(" (×{})", finding.count) } else { String::new() };
+        let various = finding.facts.iter().any(|(name, _)| *name == VARIOUS_SERVICES);
+        let at = if various { ", various services" } else { "" };
+        let times = if finding.count > 1 { format!(" (×{}{at})", finding.count) } else { String::new() };
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = writeln!(

@@ -23,6 +23,17 @@ pub(crate) const REDIS: Server = Server {
     programs: &["usr/bin/redis-server", "usr/bin/redis-benchmark"],
 };
 
+/// PostgreSQL with its own load generator; each release of Debian has another version.
+pub(crate) const POSTGRES: Server = Server {
+    what: "postgresql: unpacked into target/tools, neither installed nor started",
+    package: "postgresql",
+    programs: &[
+        "usr/lib/postgresql/*/bin/initdb",
+        "usr/lib/postgresql/*/bin/postgres",
+        "usr/lib/postgresql/*/bin/pgbench",
+    ],
+};
+
 /// A Debian package.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -41,7 +52,7 @@ for lib in "$root"/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu*; do
     LD_LIBRARY_PATH=$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 done
 export LD_LIBRARY_PATH
-exec "$root/PROGRAM" "$@"
+exec "$root"/PROGRAM "$@"
 "#;
 
 impl Server {
@@ -69,10 +80,23 @@ impl Server {
     }
 }
 
-/// Where a program is: in `PATH`, where Debian installs nginx, or where it was unpacked.
+/// Where a program is: where Debian installs PostgreSQL, in `PATH`, where Debian installs nginx, or where it was
+/// unpacked.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let elsewhere = [Path::new("/usr/sbin").join(name), place::tools().join("bin").join(name)];
-    place::in_path(name).chain(elsewhere).find(|program| program.is_file())
+    let postgres = postgres_folder().map(|folder| folder.join(name));
+    // What `PATH` has of the same name asks for a cluster that Debian's own tools have made.
+    postgres.into_iter().chain(place::in_path(name)).chain(elsewhere).find(|program| program.is_file())
+}
+
+/// The programs of the latest PostgreSQL that is installed.
+pub(crate) fn postgres_folder() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+    let numbered = versions.filter_map(|version| {
+        let number: u32 = version.file_name().to_str()?.parse().ok()?;
+        Some((number, version.path().join("bin")))
+    });
+    numbered.max().map(|(_, folder)| folder)
 }
 
 fn name(path: &str) -> &str {

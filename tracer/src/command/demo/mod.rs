@@ -3,9 +3,9 @@
 //! It judges the NDJSON of an ordinary `tcptrace watch`: pattern, both processes and the errno must be what the
 //! demo's own processes saw, and nothing else may appear. Everything happens in private network namespaces.
 
-mod stage;
-mod verdict;
-mod watcher;
+pub mod stage;
+pub mod verdict;
+pub mod watcher;
 
 use crate::{
     cli::exit::Exit,
@@ -27,19 +27,19 @@ use verdict::{Line, Verdicts};
 use watcher::Watcher;
 
 /// How long the demo's sockets stay in CLOSE_WAIT before that counts.
-const LEAK_AFTER: Duration = Duration::from_secs(8);
+pub const LEAK_AFTER: Duration = Duration::from_secs(8);
 /// How long their windows stay closed.
 const STALL_AFTER: Duration = Duration::from_secs(3);
 /// How long they are silent, where that is what is to be told: no other situation could stand it.
 const SILENT_AFTER: Duration = Duration::from_secs(3);
-/// The pattern that is told by that.
-const SILENT: &str = "half_open_suspect";
+/// The pattern that is told by that, and for which a round of its own is needed.
+pub const SILENT: &str = "half_open_suspect";
 /// How long their ends stay on their way.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// Over how long their losses are counted.
 const LOSSY_OVER: Duration = Duration::from_secs(2);
 /// What makes no event is looked for by then; a wrong finding would have come, too.
-const QUIET: Duration = Duration::from_secs(3);
+pub const QUIET: Duration = Duration::from_secs(3);
 /// As many situations that were not told at all are made to happen once more.
 const AGAIN: usize = 4;
 /// A round ends by then.
@@ -119,16 +119,10 @@ fn round(exclude: &[&str], wanted: impl Fn(&Case, Path) -> bool) -> Result<Vec<L
     progress("making private network namespaces");
     let stage = Stage::build(wanted)?;
     progress("attaching to the kernel");
-    let mut thresholds = vec![
-        format!("close_wait_leak.after={}s", LEAK_AFTER.as_secs()),
-        format!("zero_window_stall.after={}s", STALL_AFTER.as_secs()),
-        format!("stuck_closing.after={}s", STUCK_AFTER.as_secs()),
-        format!("retransmission_storm.over={}s", LOSSY_OVER.as_secs()),
-    ];
-    if stage.only(SILENT) {
-        thresholds.push(format!("{SILENT}.after={}s", SILENT_AFTER.as_secs()));
-    }
-    let mut watcher = Watcher::start(&stage.namespaces(), &thresholds, exclude)?;
+    let mut flags = thresholds(stage.only(SILENT));
+    flags.extend(stage.namespaces().iter().flat_map(|inode| ["--netns".to_owned(), inode.to_string()]));
+    flags.extend(exclude.iter().flat_map(|id| ["--exclude".to_owned(), (*id).to_owned()]));
+    let mut watcher = Watcher::start("/proc/self/exe".as_ref(), &flags)?;
     progress(&format!("making {} situations happen", stage.len()));
     let _worlds = stage.worlds();
     let staged = stage.play().context("making the situations happen")?;
@@ -139,15 +133,35 @@ fn round(exclude: &[&str], wanted: impl Fn(&Case, Path) -> bool) -> Result<Vec<L
         if quiet && (verdicts.all_told() || played.elapsed() > LEAK_AFTER + 2 * QUIET) {
             break;
         }
-        if let Some(finding) = watcher.next(Duration::from_millis(200))? {
-            verdicts.take(finding);
+        if let Some(told) = watcher.next(Duration::from_millis(200))? {
+            verdicts.take(told.record);
             progress(&format!("{} of {} told", verdicts.told(), verdicts.expected()));
         }
     }
-    for finding in watcher.stop()? {
-        verdicts.take(finding);
+    let (findings, stop) = watcher.stop()?;
+    if watcher::lost(&stop) > 0 {
+        bail!("the watcher lost records: {}", stop["lost"]);
+    }
+    for told in findings {
+        verdicts.take(told.record);
     }
     Ok(verdicts.judge())
+}
+
+/// The flags of `watch` under which what the lab does in seconds counts, or, in a `silent` round, its silence.
+pub fn thresholds(silent: bool) -> Vec<String> {
+    let mut set = vec![
+        format!("close_wait_leak.after={}s", LEAK_AFTER.as_secs()),
+        format!("zero_window_stall.after={}s", STALL_AFTER.as_secs()),
+        format!("stuck_closing.after={}s", STUCK_AFTER.as_secs()),
+        format!("retransmission_storm.over={}s", LOSSY_OVER.as_secs()),
+        // A hundred processes at once may make each other wait.
+        "join.hold=500ms".to_owned(),
+    ];
+    if silent {
+        set.push(format!("{SILENT}.after={}s", SILENT_AFTER.as_secs()));
+    }
+    set.into_iter().flat_map(|threshold| ["--set".to_owned(), threshold]).collect()
 }
 
 /// A line for each situation that was told on every path, and one for each path where it was not.

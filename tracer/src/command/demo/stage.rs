@@ -3,7 +3,7 @@
 use crate::lab::{
     actor::Program,
     case::{self, Case, Staged},
-    path::{Medium, Path},
+    path::{Medium, Path, Side},
     world::World,
 };
 use anyhow::{Context, Result, anyhow};
@@ -19,6 +19,49 @@ struct Scene {
     world: Arc<World>,
 }
 
+/// Where situations happen: those that can, share a world.
+pub struct Worlds {
+    program: Program,
+    calm: Arc<World>,
+    hasty: Arc<World>,
+}
+
+impl Worlds {
+    /// Makes the worlds that are shared; `program` plays the processes.
+    ///
+    /// # Errors
+    /// As [`World::new`].
+    pub fn new(program: Program) -> Result<Self> {
+        let calm = Arc::new(World::new(program.clone()).context("making network namespaces")?);
+        let hasty = Arc::new(World::new(program.clone()).context("making network namespaces")?);
+        for side in [Side::A, Side::B] {
+            hasty.namespace(side).set_sysctl("net.ipv4.tcp_fin_timeout", HASTY_FIN_TIMEOUT)?;
+        }
+        Ok(Self { program, calm, hasty })
+    }
+
+    /// The world for a case on this path, made for it where it needs one of its own.
+    ///
+    /// # Errors
+    /// As [`World::with_router`].
+    pub fn of(&self, case: &Case, path: Path) -> Result<Arc<World>> {
+        if path.medium == Medium::Routed {
+            // The rules of a router are its case's own.
+            let world = World::with_router(self.program.clone()).context("making a router")?;
+            Ok(Arc::new(world))
+        } else if case.pattern == Some("peer_stuck_in_close_wait") {
+            Ok(Arc::clone(&self.hasty))
+        } else {
+            Ok(Arc::clone(&self.calm))
+        }
+    }
+
+    /// The worlds that are shared.
+    pub fn shared(&self) -> [&Arc<World>; 2] {
+        [&self.calm, &self.hasty]
+    }
+}
+
 /// Everything that will happen.
 pub(super) struct Stage {
     worlds: Vec<Arc<World>>,
@@ -28,26 +71,14 @@ pub(super) struct Stage {
 impl Stage {
     /// Makes the worlds for the cases and paths that are wanted.
     pub(super) fn build(wanted: impl Fn(&Case, Path) -> bool) -> Result<Self> {
-        let program = Program::this(&["__actor"]);
-        let calm = Arc::new(World::new(program.clone()).context("making network namespaces")?);
-        let hasty = Arc::new(World::new(program.clone()).context("making network namespaces")?);
-        for side in [crate::lab::path::Side::A, crate::lab::path::Side::B] {
-            hasty.namespace(side).set_sysctl("net.ipv4.tcp_fin_timeout", HASTY_FIN_TIMEOUT)?;
-        }
-        let mut stage = Self { worlds: vec![Arc::clone(&calm), Arc::clone(&hasty)], scenes: Vec::new() };
+        let worlds = Worlds::new(Program::this(&["__actor"]))?;
+        let mut stage = Self { worlds: worlds.shared().map(Arc::clone).to_vec(), scenes: Vec::new() };
         for case in case::patterns().chain(case::decoys()) {
             for path in case.paths().filter(|path| wanted(case, *path)) {
-                let world = if path.medium == Medium::Routed {
-                    // The rules of a router are its case's own.
-                    stage
-                        .worlds
-                        .push(Arc::new(World::with_router(program.clone()).context("making a router")?));
-                    Arc::clone(stage.worlds.last().context("a world was made")?)
-                } else if case.pattern == Some("peer_stuck_in_close_wait") {
-                    Arc::clone(&hasty)
-                } else {
-                    Arc::clone(&calm)
-                };
+                let world = worlds.of(case, path)?;
+                if path.medium == Medium::Routed {
+                    stage.worlds.push(Arc::clone(&world));
+                }
                 if world.has(path) {
                     stage.scenes.push(Scene { case, path, world });
                 }

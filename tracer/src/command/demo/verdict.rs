@@ -24,6 +24,19 @@ pub(super) struct Line {
     pub(super) details: Vec<String>,
 }
 
+/// The processes that a finding names.
+pub fn pids(finding: &Value) -> BTreeSet<u64> {
+    let processes = [&finding["process"], &finding["peer"]["process"]];
+    processes.iter().filter_map(|process| process["pid"].as_u64()).collect()
+}
+
+/// Whether a finding is about a connection with this port, or about none: that belongs to who did it.
+pub fn is_at(finding: &Value, port: u16) -> bool {
+    let connection = &finding["connection"];
+    let is = |end: &str| connection[end]["port"].as_u64() == Some(port.into());
+    connection.is_null() || is("local") || is("remote")
+}
+
 /// The findings so far, by situation.
 pub(super) struct Verdicts<'a> {
     staged: &'a [Staged],
@@ -38,19 +51,10 @@ impl<'a> Verdicts<'a> {
 
     /// Takes a finding: it belongs to the situation whose processes and port it names.
     pub(super) fn take(&mut self, finding: Value) {
-        let pids: BTreeSet<u64> = [&finding["process"], &finding["peer"]["process"]]
-            .iter()
-            .filter_map(|process| process["pid"].as_u64())
-            .collect();
-        let ports: Vec<u64> = ["local", "remote"]
-            .iter()
-            .filter_map(|end| finding["connection"][end]["port"].as_u64())
-            .collect();
+        let pids = pids(&finding);
         let belongs = |staged: &Staged| {
             let known = pids.iter().all(|pid| staged.pids.iter().any(|own| u64::from(*own) == *pid));
-            // What has no connection belongs to who did it.
-            let here = finding["connection"].is_null() || ports.contains(&u64::from(staged.port));
-            here && known
+            is_at(&finding, staged.port) && known
         };
         // A port may be in use at several places; a process is not.
         let place = self.staged.iter().position(|staged| belongs(staged) && !pids.is_empty());
@@ -152,12 +156,12 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
 }
 
 /// Where a finding is not what happened.
-fn differences(expected: &Expected, finding: &Value) -> Vec<String> {
+pub fn differences(expected: &Expected, finding: &Value) -> Vec<String> {
     compare_all(expected, finding, false)
 }
 
 /// Where a finding says what did not happen; what it does not say is no contradiction.
-fn contradictions(expected: &Expected, finding: &Value) -> Vec<String> {
+pub fn contradictions(expected: &Expected, finding: &Value) -> Vec<String> {
     compare_all(expected, finding, true)
 }
 
@@ -185,7 +189,8 @@ fn compare_all(expected: &Expected, finding: &Value, said_only: bool) -> Vec<Str
     wrong
 }
 
-fn summary(finding: &Value) -> String {
+/// A finding in a few words: pattern, errno, both processes.
+pub fn summary(finding: &Value) -> String {
     let process = |value: &Value| match (value["comm"].as_str(), value["pid"].as_u64()) {
         (Some(comm), Some(pid)) => format!("{comm}[{pid}]"),
         _ => "?".to_owned(),

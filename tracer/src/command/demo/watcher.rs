@@ -8,6 +8,7 @@ use nix::{
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
@@ -17,54 +18,66 @@ use std::{
 /// How long the watcher may take to attach, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A record, and when its line could be read.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The record.
+    pub record: Value,
+    /// When it had arrived.
+    pub at: Instant,
+}
+
 /// A running watcher; ended when dropped.
-pub(super) struct Watcher {
+pub struct Watcher {
     child: Child,
-    lines: Receiver<Value>,
+    lines: Receiver<Told>,
 }
 
 impl Watcher {
-    /// Starts a watcher of these namespaces, and returns when every probe is attached.
-    pub(super) fn start(namespaces: &[u32], thresholds: &[String], exclude: &[&str]) -> Result<Self> {
-        let mut command = Command::new("/proc/self/exe");
-        command.args(["watch", "--json", "--min-severity", "info"]);
-        for inode in namespaces {
-            command.arg("--netns").arg(inode.to_string());
-        }
-        for threshold in thresholds {
-            command.arg("--set").arg(threshold);
-        }
-        // A hundred processes at once may make each other wait.
-        command.args(["--set", "join.hold=500ms"]);
-        for id in exclude {
-            command.arg("--exclude").arg(id);
-        }
+    /// Starts `program watch --json` with these flags besides, and returns when every probe is attached.
+    ///
+    /// # Errors
+    /// When it does not start, or begins with anything but a `start` record.
+    pub fn start(program: &Path, flags: &[String]) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["watch", "--json", "--min-severity", "info"]).args(flags);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.context("starting `tcptrace watch`")?;
         let stdout = child.stdout.take().context("the watcher's output")?;
         let (to, lines) = channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let at = Instant::now();
                 let Ok(record) = serde_json::from_str(&line) else { break };
-                if to.send(record).is_err() {
+                if to.send(Told { record, at }).is_err() {
                     break;
                 }
             }
         });
         let mut watcher = Self { child, lines };
-        let Some(start) = watcher.receive(PATIENCE) else { return Err(watcher.failed()) };
+        let Some(Told { record: start, .. }) = watcher.receive(PATIENCE) else {
+            return Err(watcher.failed());
+        };
         if start["type"] != "start" {
             bail!("the watcher began with {start}");
         }
         Ok(watcher)
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The next finding, if one comes within `patience`.
-    pub(super) fn next(&mut self, patience: Duration) -> Result<Option<Value>> {
+    ///
+    /// # Errors
+    /// When the watcher has ended.
+    pub fn next(&mut self, patience: Duration) -> Result<Option<Told>> {
         let until = Instant::now() + patience;
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(record) if record["type"] == "finding" => return Ok(Some(record)),
+                Ok(told) if told.record["type"] == "finding" => return Ok(Some(told)),
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => return Ok(None),
                 Err(RecvTimeoutError::Disconnected) => return Err(self.failed()),
@@ -72,30 +85,25 @@ impl Watcher {
         }
     }
 
-    /// Ends the watcher; the findings it still had. Its losses must be none.
-    pub(super) fn stop(mut self) -> Result<Vec<Value>> {
+    /// Ends the watcher; the findings it still had, and its `stop` record.
+    ///
+    /// # Errors
+    /// When it does not end in good order.
+    pub fn stop(mut self) -> Result<(Vec<Told>, Value)> {
         let pid = i32::try_from(self.child.id()).context("the watcher's process id")?;
         kill(Pid::from_raw(pid), Signal::SIGINT).context("ending the watcher")?;
         let mut findings = Vec::new();
-        while let Some(record) = self.receive(PATIENCE) {
-            match record["type"].as_str() {
-                Some("finding") => findings.push(record),
-                Some("stop") => {
-                    let lost = record["lost"].as_object().is_some_and(|causes| {
-                        causes.values().any(|count| count.as_u64() != Some(0) && !count.is_object())
-                    });
-                    if lost {
-                        bail!("the watcher lost records: {}", record["lost"]);
-                    }
-                    return Ok(findings);
-                }
+        while let Some(told) = self.receive(PATIENCE) {
+            match told.record["type"].as_str() {
+                Some("finding") => findings.push(told),
+                Some("stop") => return Ok((findings, told.record)),
                 _ => {}
             }
         }
         Err(self.failed())
     }
 
-    fn receive(&self, patience: Duration) -> Option<Value> {
+    fn receive(&self, patience: Duration) -> Option<Told> {
         self.lines.recv_timeout(patience).ok()
     }
 
@@ -118,4 +126,9 @@ impl Drop for Watcher {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// How many records were lost, as a `stop` record says, whatever the cause.
+pub fn lost(stop: &Value) -> u64 {
+    stop["lost"].as_object().map_or(0, |causes| causes.values().filter_map(Value::as_u64).sum())
 }

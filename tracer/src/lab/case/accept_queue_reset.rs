@@ -27,5 +27,5 @@ fn play(scene: &Scene<'_>) -> Result<Outcome> {
     server.receive(REQUEST)?;
     let errno = errno_of(server.actor.recv(server.fd, REQUEST))?;
     let ends = Ends { local: server, other: client, port: address.port() };
-    Ok(ends.found(scene, PATTERN, Some(errno), &[]))
+    Ok(ends.found(scene, PATTERN, Some(errno), &["linger_zero_abort"]))
 }

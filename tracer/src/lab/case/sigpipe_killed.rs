@@ -55,7 +55,7 @@ fn play(scene: &Scene<'_>, last: fn(Fd) -> Call) -> Result<Outcome> {
         peer_pid: Some(client),
         // SIGPIPE comes with this errno, which the process did not live to see.
         errno: Some(format!("{:?}", Errno::EPIPE)),
-        allowed: &["process_died"],
+        allowed: &["broken_pipe", "process_died"],
     };
     let mut outcome = Outcome::of(Some(expected), port, vec![]);
     outcome.pids.extend([server, client]);
