@@ -64,6 +64,10 @@ pub struct Settings {
     pub idle_jiffies: u32,
     /// A process whose descendants' sockets are marked; 0 for none.
     pub follow: u32,
+    /// 1: what explains the kernel's own counters is counted ([`crate::reconcile`]).
+    pub reconcile: u32,
+    /// Always zero.
+    pub reserved: u32,
 }
 
 impl Settings {
@@ -84,5 +88,7 @@ impl Settings {
         filtered: 0,
         idle_jiffies: 0,
         follow: 0,
+        reconcile: 0,
+        reserved: 0,
     };
 }

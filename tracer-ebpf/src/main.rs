@@ -12,6 +12,7 @@ mod matching;
 mod nest;
 mod packet;
 mod past;
+mod reconcile;
 mod retry;
 mod sock;
 mod task;

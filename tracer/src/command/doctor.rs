@@ -208,11 +208,7 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
         let Some(probe) = report.probes.iter().find(own) else { continue };
         // The one tracepoint of all calls runs the program at each.
         let price = if probe.point == hook.point.name() { "30 to 60" } else { "85 or more" };
-        writeln!(
-            out,
-            "  price of {}: every system call of the host takes {price} ns longer",
-            hook.program
-        )?;
+        writeln!(out, "  price of {}: every system call of the host takes {price} ns longer", hook.program)?;
         writeln!(out, "        `watch --no-syscalls` leaves it out; not told then, or not in full:")?;
         writeln!(out, "        {}", needing.join(", "))?;
     }

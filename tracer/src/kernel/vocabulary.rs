@@ -72,7 +72,17 @@ fn numbers(btf: &Btf) -> Numbers {
         .filter(|arguments| arguments.get(2).is_some_and(|argument| argument.type_name == "int"));
     let call = |number: nix::libc::c_long| u32::try_from(number).unwrap_or(ABSENT);
     let number = |name| btf.enumerator(name).and_then(|number| u32::try_from(number).ok()).unwrap_or(ABSENT);
+    let reset = |name: &str| {
+        let name = format!("SK_RST_REASON_{name}");
+        let number = btf.enum_value("sk_rst_reason", &name);
+        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(ABSENT)
+    };
     Numbers {
+        reset_abort_on_close: reset("TCP_ABORT_ON_CLOSE"),
+        reset_abort_on_data: reset("TCP_ABORT_ON_DATA"),
+        reset_abort_on_linger: reset("TCP_ABORT_ON_LINGER"),
+        reset_abort_on_memory: reset("TCP_ABORT_ON_MEMORY"),
+        reset_invalid_syn: reset("INVALID_SYN"),
         signal_delivered: number("TRACE_SIGNAL_DELIVERED"),
         signal_ignored: number("TRACE_SIGNAL_IGNORED"),
         retransmit_result_argument: result.map_or(ABSENT, |_| 2),
