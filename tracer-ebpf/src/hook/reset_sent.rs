@@ -71,7 +71,11 @@ fn take(ctx: &BtfTracePointContext) {
     if !skb.is_null() {
         packet::read(skb, &raw mut segment);
     }
-    let net = if sk.0.is_null() { packet::net(skb) } else { sk.net() };
+    let net = match (sk.0.is_null(), skb.is_null()) {
+        (false, _) => sk.net(),
+        (true, false) => packet::net(skb),
+        (true, true) => ptr::null(),
+    };
     let full = if let Origin::Full(tcp) = origin { Some(tcp) } else { None };
     reconcile::reset(net, full, (!skb.is_null()).then_some(segment.tcp_flags), reason);
     if wants(&origin, &segment) {
