@@ -38,12 +38,11 @@ counters! {
 /// Index in [`Explained`]: RSTs that answered a connection for which the accept queue had no room. They raise
 /// `EmbryonicRsts` and are no failed attempt.
 pub const OVERFLOW_RESETS: usize = KernelCounter::ALL.len();
-/// Index in [`Explained`]: inode number of the namespace, on one CPU at least.
-pub const NETNS: usize = OVERFLOW_RESETS + 1;
 /// Words of an [`Explained`].
-pub const WORDS: usize = NETNS + 1;
+pub const WORDS: usize = OVERFLOW_RESETS + 1;
 
-/// What the programs know of one namespace, CPU by CPU: how often an event explained each [`KernelCounter`], then the above.
+/// What the programs know of one namespace, CPU by CPU: how often an event explained each [`KernelCounter`], then the
+/// above.
 pub type Explained = [u64; WORDS];
 
 /// Namespaces for which this is kept at most.

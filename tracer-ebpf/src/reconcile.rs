@@ -10,7 +10,7 @@ use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::PerCpuHashMap, macros::btf_map};
 use tracer_common::{
     State::{Close, CloseWait, Established, Listen, SynRecv, SynSent},
     layout::ABSENT,
-    reconcile::{Explained, KernelCounter, NAMESPACES, NETNS, OVERFLOW_RESETS, WORDS},
+    reconcile::{Explained, KernelCounter, NAMESPACES, OVERFLOW_RESETS, WORDS},
 };
 
 /// By the namespace's cookie, or its inode number where the kernel gives no cookie. A full map leaves what it has
@@ -157,17 +157,17 @@ fn of(net: *const u8) -> Option<*mut Explained> {
     if net.is_null() {
         return None;
     }
-    let inum: u32 = load(net, offset!(net_inum));
-    let key = if offset!(net_cookie) == ABSENT { inum.into() } else { load::<u64>(net, offset!(net_cookie)) };
+    let key = if offset!(net_cookie) == ABSENT {
+        u64::from(load::<u32>(net, offset!(net_inum)))
+    } else {
+        load(net, offset!(net_cookie))
+    };
     if let Some(known) = EXPLAINED.get_ptr_mut(key) {
         return Some(known);
     }
     // Fails when another CPU was first, which is as good, or when there is no room.
     let _ = EXPLAINED.insert(key, &NOTHING, BPF_NOEXIST.into());
-    let known = EXPLAINED.get_ptr_mut(key)?;
-    // SAFETY: a live value of this CPU.
-    unsafe { (*known)[NETNS] = inum.into() }
-    Some(known)
+    EXPLAINED.get_ptr_mut(key)
 }
 
 #[inline(always)]

@@ -8,7 +8,7 @@ use super::{
 use anyhow::{Context, Result, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader, VerifierLogLevel,
-    maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf},
+    maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf},
     programs::{BtfTracePoint, Iter, ProgramError},
 };
 use aya_log::{EbpfLogger, Level};
@@ -22,7 +22,7 @@ use std::{
 use tracer_common::{
     counter::{Cell, Counter},
     layout::ABSENT,
-    reconcile::{Explained, NAMESPACES, NETNS, WORDS},
+    reconcile::{Explained, NAMESPACES, WORDS},
     settings::Settings,
 };
 use zerocopy::IntoBytes;
@@ -180,17 +180,12 @@ impl Probes {
         Ok(sum)
     }
 
-    /// The namespaces in which something explained a counter, with their inode numbers.
+    /// The namespaces in which something explained a counter.
     ///
     /// # Errors
     /// When the kernel refuses the look-up.
-    pub fn explained_namespaces(&self) -> Result<Vec<(Key, u32)>> {
-        let entry = |entry: Result<(u64, PerCpuValues<Explained>), MapError>| {
-            let (key, cpus) = entry.context("reading what explains counters")?;
-            let netns = cpus.iter().map(|cpu| cpu[NETNS]).max().unwrap_or(0);
-            Ok((Key(key), u32::try_from(netns).unwrap_or(0)))
-        };
-        self.explained.iter().map(entry).collect()
+    pub fn explained_namespaces(&self) -> Result<Vec<Key>> {
+        self.explained.keys().map(|key| key.map(Key).context("reading what explains counters")).collect()
     }
 
     /// Forgets what explained the counters of a namespace that has gone.

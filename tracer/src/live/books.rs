@@ -10,16 +10,18 @@ use crate::kernel::{
     namespace::Namespace,
     probes::{Key, Probes},
 };
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use hashbrown::HashSet;
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
+use tracer_common::reconcile::NAMESPACES;
 
 /// How often it is looked whether something happened in a namespace that is not known.
 const STRANGERS_PERIOD: Duration = Duration::from_secs(1);
 /// Namespaces whose counters are held open, two descriptors each.
-const MOST_OPEN: usize = 1_024;
+const MOST_OPEN: usize = 512;
 /// Namespaces that have gone and are remembered.
 const MOST_GONE: usize = 1_024;
 /// A counter rises while it is read: the reading is repeated at most so often.
@@ -32,8 +34,12 @@ pub(super) struct Books {
     gone: VecDeque<(u32, Account)>,
     /// How many more have gone.
     forgotten: usize,
-    /// Unknown namespaces that could not be found.
+    /// The keys of both.
+    known: HashSet<Key>,
+    /// Namespaces that are not known, though something happened there.
     hidden: HashSet<Key>,
+    /// Namespaces that were found, but could not be read when that was last tried.
+    unread: usize,
     strangers_due: Instant,
     reading_due: Instant,
 }
@@ -55,7 +61,7 @@ pub struct Reconciliation {
     pub namespaces: Vec<Reconciled>,
     /// Those that have gone and are remembered no more.
     pub forgotten: usize,
-    /// Those in which something happened, but which could not be found.
+    /// Those that could not be found, though something happened there, or not be read.
     pub hidden: usize,
 }
 
@@ -79,7 +85,9 @@ impl Books {
             open: BTreeMap::new(),
             gone: VecDeque::new(),
             forgotten: 0,
+            known: HashSet::new(),
             hidden: HashSet::new(),
+            unread: 0,
             strangers_due: now,
             reading_due: now,
         }
@@ -87,9 +95,10 @@ impl Books {
 
     /// Opens an account for a namespace; one found during the run began at zero, as did what was seen there.
     fn open(&mut self, namespace: &Namespace, appeared: bool, probes: &Probes) -> Result<()> {
-        if self.open.contains_key(&namespace.inum) || self.open.len() >= MOST_OPEN {
+        if self.open.contains_key(&namespace.inum) {
             return Ok(());
         }
+        ensure!(self.open.len() < MOST_OPEN, "there are too many namespaces");
         let mut counters = Counters::open(namespace)?;
         let key = Key(counters.cookie.unwrap_or(namespace.inum.into()));
         let last = read(&mut counters, key, probes)?;
@@ -99,6 +108,7 @@ impl Books {
         let base = if appeared { Reading::default() } else { last };
         let account = known.map_or(Account { key, appeared, base, last }, |(_, account)| account);
         self.hidden.remove(&key);
+        self.known.insert(key);
         self.open.insert(namespace.inum, (Account { last, ..account }, counters));
         Ok(())
     }
@@ -111,21 +121,36 @@ impl Books {
             account.last = read(&mut counters, account.key, probes)?;
             self.gone.push_back((netns, account));
             if counters.cookie.is_none() {
-                probes.forget(account.key); // its number may be another's soon
+                self.forget(account.key, probes); // its number may be another's soon
             }
         }
         while self.gone.len() > MOST_GONE
             && let Some((_, account)) = self.gone.pop_front()
         {
             self.forgotten += 1;
-            probes.forget(account.key);
+            self.forget(account.key, probes);
         }
         Ok(())
     }
 
-    fn knows(&self, key: Key) -> bool {
-        let gone = self.gone.iter().map(|(_, account)| account);
-        self.open.values().map(|(account, _)| account).chain(gone).any(|account| account.key == key)
+    fn forget(&mut self, key: Key, probes: &mut Probes) {
+        self.known.remove(&key);
+        probes.forget(key);
+    }
+
+    /// Whether something happened in namespaces that are not known and were not looked for.
+    fn strangers(&mut self, probes: &mut Probes) -> Result<bool> {
+        let mut found = false;
+        let keys = probes.explained_namespaces()?;
+        for key in &keys {
+            found |= !self.known.contains(key) && self.hidden.insert(*key);
+        }
+        // Those that cannot be found must not take the place of others.
+        if keys.len() > NAMESPACES / 4 * 3 {
+            self.forgotten += self.hidden.len();
+            self.hidden.drain().for_each(|key| probes.forget(key));
+        }
+        Ok(found)
     }
 
     /// What is known.
@@ -141,7 +166,7 @@ impl Books {
         Reconciliation {
             namespaces: open.chain(gone).collect(),
             forgotten: self.forgotten,
-            hidden: self.hidden.len(),
+            hidden: self.hidden.len() + self.unread,
         }
     }
 }
@@ -165,9 +190,11 @@ impl Live {
     /// Opens an account for every namespace that there is.
     pub(super) fn open_books(&mut self, appeared: bool) {
         let Some(books) = &mut self.books else { return };
+        books.unread = 0;
         for namespace in self.looks.namespaces() {
             if let Err(error) = books.open(namespace, appeared, &self.probes) {
                 tracing::info!("counters of {}: {error:#}", namespace.name);
+                books.unread += 1;
             }
         }
     }
@@ -185,15 +212,14 @@ impl Live {
         if Instant::now() < books.strangers_due {
             return Ok(());
         }
-        books.strangers_due = Instant::now() + STRANGERS_PERIOD;
-        for (key, netns) in self.probes.explained_namespaces()? {
-            if books.knows(key) || !books.hidden.insert(key) {
-                continue;
-            }
-            let Some(namespace) = self.looks.namespace(netns) else { continue };
-            if let Err(error) = books.open(namespace, true, &self.probes) {
-                tracing::info!("counters of {}: {error:#}", namespace.name);
-            }
+        let (began, used) = (Instant::now(), clock::own_cpu_time()?);
+        if books.strangers(&mut self.probes)? {
+            self.looks.refresh()?;
+            self.open_books(true);
+        }
+        let cost = clock::own_cpu_time()?.saturating_sub(used);
+        if let Some(books) = &mut self.books {
+            books.strangers_due = began + STRANGERS_PERIOD.max(cost * SHARE);
         }
         Ok(())
     }
