@@ -42,6 +42,7 @@ layout! {
     flags: "`enum sock_flags` bits.", "sock" "__sk_common.skc_flags";
     net: "Network namespace.", "sock" "__sk_common.skc_net.net";
     net_inum: "Inode number of a network namespace.", "net" "ns.inum";
+    net_cookie: "Number of a network namespace that is never used again.", "net" "net_cookie";
     net_fin_timeout: "`tcp_fin_timeout` in jiffies.", "net" "ipv4.sysctl_tcp_fin_timeout";
     err: "Pending error.", "sock" "sk_err";
     err_soft: "Soft error.", "sock" "sk_err_soft";
@@ -54,6 +55,7 @@ layout! {
     uid: "Owner's user id.", "sock" "sk_uid";
     sport: "Local port, network order; kept after inet_put_port().", "inet_sock" "inet_sport";
     retransmits: "Unanswered retransmissions.", "inet_connection_sock" "icsk_retransmits";
+    pending: "Timer that is to send again.", "inet_connection_sock" "icsk_pending";
     probes_out: "Unanswered probes.", "inet_connection_sock" "icsk_probes_out";
     user_timeout: "`TCP_USER_TIMEOUT` in milliseconds.", "inet_connection_sock" "icsk_user_timeout";
     rcv_tstamp: "When the peer last acknowledged, in jiffies.", "tcp_sock" "rcv_tstamp";
@@ -140,6 +142,16 @@ pub struct Numbers {
     pub mptcp_bit: u32,
     /// Argument of `tcp_send_reset` that is the reason.
     pub reset_reason_argument: u32,
+    /// `SK_RST_REASON_TCP_ABORT_ON_CLOSE`.
+    pub reset_abort_on_close: u32,
+    /// `SK_RST_REASON_TCP_ABORT_ON_DATA`.
+    pub reset_abort_on_data: u32,
+    /// `SK_RST_REASON_TCP_ABORT_ON_LINGER`.
+    pub reset_abort_on_linger: u32,
+    /// `SK_RST_REASON_TCP_ABORT_ON_MEMORY`.
+    pub reset_abort_on_memory: u32,
+    /// `SK_RST_REASON_INVALID_SYN`.
+    pub reset_invalid_syn: u32,
     /// `TRACE_SIGNAL_DELIVERED`.
     pub signal_delivered: u32,
     /// `TRACE_SIGNAL_IGNORED`.
@@ -187,6 +199,11 @@ impl Numbers {
         sock_linger: ABSENT,
         mptcp_bit: ABSENT,
         reset_reason_argument: ABSENT,
+        reset_abort_on_close: ABSENT,
+        reset_abort_on_data: ABSENT,
+        reset_abort_on_linger: ABSENT,
+        reset_abort_on_memory: ABSENT,
+        reset_invalid_syn: ABSENT,
         signal_delivered: ABSENT,
         signal_ignored: ABSENT,
         retransmit_result_argument: ABSENT,

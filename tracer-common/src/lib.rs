@@ -7,6 +7,7 @@
 
 pub mod counter;
 pub mod layout;
+pub mod reconcile;
 pub mod record;
 pub mod settings;
 pub mod state;

@@ -76,10 +76,10 @@ pub struct Settings {
     pub closing: u32,
     /// 1: a close() that waits for the peer (`SO_LINGER` above 0) travels.
     pub lingers: u32,
-    /// Always zero.
-    pub reserved: u32,
     /// A process whose descendants' sockets are marked; 0 for none.
     pub follow: u32,
+    /// 1: what explains the kernel's own counters is counted ([`crate::reconcile`]).
+    pub reconcile: u32,
 }
 
 impl Settings {
@@ -106,7 +106,7 @@ impl Settings {
         blackhole: 0,
         closing: 0,
         lingers: 0,
-        reserved: 0,
         follow: 0,
+        reconcile: 0,
     };
 }

@@ -13,6 +13,7 @@ mod nest;
 mod packet;
 mod past;
 mod repeats;
+mod reconcile;
 mod retry;
 mod sock;
 mod task;

@@ -48,7 +48,7 @@ pub(crate) fn read(skb: *const u8, to: *mut Segment) {
             remote: source,
             local_port: ports as u16,
             remote_port: (ports >> 16) as u16,
-            netns: netns(skb),
+            netns: load(net(skb), offset!(net_inum)),
         },
         seq: u32::from_be(tcp[1]),
         ack: u32::from_be(tcp[2]),
@@ -94,13 +94,14 @@ pub(crate) fn own_seq(skb: *const u8) -> u32 {
     load(skb, offset!(cb) + offset!(cb_seq))
 }
 
+/// The network namespace it came into; NULL when that is not known.
 #[inline(always)]
-fn netns(skb: *const u8) -> u32 {
+pub(crate) fn net(skb: *const u8) -> *const u8 {
     let device = load::<usize>(skb, offset!(skb_dev)) as *const u8;
     if device.is_null() {
-        return 0;
+        return device;
     }
-    load(load::<usize>(device, offset!(dev_net)) as *const u8, offset!(net_inum))
+    load::<usize>(device, offset!(dev_net)) as *const u8
 }
 
 #[inline(always)]

@@ -11,7 +11,7 @@ use tracer_common::{
     layout::ABSENT,
     record::socket::{
         DEAD, DONE, EXITING, FAST_OPEN, KEEPALIVE, KERNEL_THREAD, LINGER, LINGER_ZERO, MAPPED_HIGH,
-        MAPPED_LOW, MPTCP, NO_SOCKET, OWNED, Socket, Tuple,
+        MAPPED_LOW, MPTCP, NO_SOCKET, OWNED, SHUTDOWN_MASK, Socket, Tuple,
     },
 };
 
@@ -70,10 +70,22 @@ impl Common {
         load(self.0, offset!(cookie))
     }
 
+    /// The network namespace, a `struct net`.
+    #[inline(always)]
+    pub(crate) fn net(self) -> *const u8 {
+        load::<usize>(self.0, offset!(net)) as *const u8
+    }
+
     /// Inode number of the network namespace.
     #[inline(always)]
     pub(crate) fn netns(self) -> u32 {
-        load(load::<usize>(self.0, offset!(net)) as *const u8, offset!(net_inum))
+        load(self.net(), offset!(net_inum))
+    }
+
+    /// Whether `SO_LINGER` is on at a full socket.
+    #[inline(always)]
+    pub(crate) fn lingers(self) -> bool {
+        has(load(self.0, offset!(flags)), number!(sock_linger))
     }
 
     /// Writes both addresses, IPv4 as mapped, and all but the local port.
@@ -117,6 +129,35 @@ impl Tcp {
     #[inline(always)]
     pub(crate) fn soft_err(self) -> i32 {
         load(self.0, offset!(err_soft))
+    }
+
+    /// Whether close() by the running process aborts the connection though everything was read.
+    #[inline(always)]
+    pub(crate) fn lingers_not(self) -> bool {
+        self.common().lingers()
+            && load::<u64>(self.0, offset!(lingertime)) == 0
+            && self.owned()
+            && self.shut()
+            && !self.dead()
+            && self.unread() == 0
+    }
+
+    /// The timer that is to send again, 0 for none.
+    #[inline(always)]
+    pub(crate) fn pending_timer(self) -> u8 {
+        load(self.0, offset!(pending))
+    }
+
+    /// `TCP_LINGER2` in jiffies.
+    #[inline(always)]
+    pub(crate) fn linger2(self) -> i32 {
+        load(self.0, offset!(linger2))
+    }
+
+    /// Whether both directions are closed, as after close().
+    #[inline(always)]
+    pub(crate) fn shut(self) -> bool {
+        load::<u8>(self.0, offset!(shutdown)) == SHUTDOWN_MASK
     }
 
     /// Bytes received and not read; a FIN takes one number that is never read.
@@ -214,7 +255,7 @@ impl Tcp {
             retransmits <- retransmits,
             probes <- probes_out,
         );
-        let net = load::<usize>(self.0, offset!(net)) as *const u8;
+        let net = self.common().net();
         let task = task::Current::get();
         // SAFETY: as above.
         unsafe {

@@ -95,8 +95,22 @@ impl Filter {
             | settings.namespace_count
             | settings.families;
         settings.filtered = u32::from(on != 0);
+        settings.reconcile = self.everybody().into();
         settings.follow = if self.below_command { std::process::id() } else { 0 };
         settings
+    }
+
+    /// Whether no flag asks for some connections and not for others: the kernel counts those of everybody.
+    fn everybody(&self) -> bool {
+        let ports = [&self.port, &self.local_port, &self.remote_port];
+        ports.iter().all(|ports| ports.is_none())
+            && self.networks.is_empty()
+            && !self.ipv4
+            && !self.ipv6
+            && self.pids.is_empty()
+            && self.comms.is_empty()
+            && self.namespaces.is_empty()
+            && !self.below_command
     }
 
     /// Whether a finding is to be told.

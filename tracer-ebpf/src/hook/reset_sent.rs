@@ -9,7 +9,7 @@ use crate::{
     filter,
     flood::{self, Seconds},
     kernel::{number, offset, setting},
-    nest, packet, past,
+    nest, packet, past, reconcile,
     sock::{self, Common, Tcp},
 };
 use aya_ebpf::{
@@ -71,6 +71,13 @@ fn take(ctx: &BtfTracePointContext) {
     if !skb.is_null() {
         packet::read(skb, &raw mut segment);
     }
+    let net = match (sk.0.is_null(), skb.is_null()) {
+        (false, _) => sk.net(),
+        (true, false) => packet::net(skb),
+        (true, true) => ptr::null(),
+    };
+    let full = if let Origin::Full(tcp) = origin { Some(tcp) } else { None };
+    reconcile::reset(net, full, (!skb.is_null()).then_some(segment.tcp_flags), reason);
     if wants(&origin, &segment) {
         tell(ctx, &origin, &segment, !skb.is_null(), reason);
     }

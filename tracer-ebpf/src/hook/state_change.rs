@@ -8,7 +8,7 @@ use crate::{
     counter::count,
     emit::{self, Urgency},
     kernel::setting,
-    nest, past, retry,
+    nest, past, reconcile, retry,
     sock::{Common, Tcp, is},
     task::Current,
 };
@@ -41,11 +41,20 @@ fn take(ctx: &BtfTracePointContext) {
     if old == new {
         return; // a second close(), `ss -K` of a listener
     }
-    if setting!(every_event) == 0 && passes_by(Common(ctx.arg(0)), old, new) {
+    let sk = Common(ctx.arg(0));
+    let passes = setting!(every_event) == 0 && passes_by(sk, old, new);
+    if passes && !reconcile::may_abort(sk, new) {
         count(Counter::Unneeded);
         return;
     }
-    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return };
+    let Some(tcp) = sk.tcp() else { return };
+    if is(new, Close) {
+        reconcile::closed(tcp, old);
+    }
+    if passes {
+        count(Counter::Unneeded);
+        return;
+    }
     if !wanted(tcp) {
         return;
     }

@@ -3,6 +3,7 @@
 pub mod btf;
 mod calls;
 pub mod clock;
+pub mod counted;
 pub mod hooks;
 pub mod look;
 pub mod namespace;

@@ -1,14 +1,14 @@
 //! Loads the programs, attaches them, and says of each why not. The only user of aya.
 
 use super::{
-    btf, calls,
+    btf, calls, counted,
     hooks::{HOOKS, Hook, Point},
     vocabulary::Vocabulary,
 };
 use anyhow::{Context, Result, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader, VerifierLogLevel,
-    maps::{MapData, PerCpuArray, RingBuf},
+    maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf},
     programs::{BtfTracePoint, Iter, ProgramError},
 };
 use aya_log::{EbpfLogger, Level};
@@ -21,6 +21,8 @@ use std::{
 };
 use tracer_common::{
     counter::{Cell, Counter},
+    layout::ABSENT,
+    reconcile::{Explained, NAMESPACES, WORDS},
     settings::Settings,
 };
 use zerocopy::IntoBytes;
@@ -50,11 +52,17 @@ pub struct Refusal {
     pub verifier: Option<String>,
 }
 
+/// By what the programs know a network namespace: its cookie, or its inode number where the kernel has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key(pub u64);
+
 /// The programs in the kernel; they leave it when this is dropped.
 pub struct Probes {
     ebpf: Ebpf,
     ring: Option<RingBuf<MapData>>,
     counters: PerCpuArray<MapData, [u64; 3]>,
+    explained: PerCpuHashMap<MapData, u64, Explained>,
+    reconcile: bool,
     log: Option<EbpfLogger<&'static dyn Log>>,
     /// Each hook of [`HOOKS`], in its order.
     pub statuses: Vec<Status>,
@@ -77,18 +85,26 @@ impl Probes {
         let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
         // At 0 the verifier removes every line, and what it costs.
         let log_level = if log { Level::Debug as u8 } else { 0 };
+        let mut offsets = vocabulary.offsets;
+        if counted::own_cookie().is_none() {
+            offsets.net_cookie = ABSENT; // both sides must know a namespace by the same number
+        }
+        let namespaces = if settings.reconcile == 0 { 1 } else { NAMESPACES as u32 };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .verifier_log_level(VerifierLogLevel::STATS)
-            .override_global("OFFSETS", vocabulary.offsets.as_bytes(), true)
+            .override_global("OFFSETS", offsets.as_bytes(), true)
             .override_global("NUMBERS", vocabulary.numbers.as_bytes(), true)
             .override_global("SETTINGS", settings.as_bytes(), true)
             .override_global(aya_log::LEVEL, &log_level, true)
             .map_max_entries("EVENTS", ring_bytes)
+            .map_max_entries("EXPLAINED", namespaces)
             .load(OBJECT)
             .context("creating the maps of the BPF programs")?;
         let ring = RingBuf::try_from(ebpf.take_map("EVENTS").context("the ring is missing")?)?;
         let counters = PerCpuArray::try_from(ebpf.take_map("COUNTERS").context("the counters are missing")?)?;
+        let explained = ebpf.take_map("EXPLAINED").context("what explains counters is missing")?;
+        let explained = PerCpuHashMap::try_from(explained)?;
         let log = log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
         let log = log.context("reading the log of the BPF programs")?;
         let statuses = HOOKS.iter().map(|hook| {
@@ -101,7 +117,15 @@ impl Probes {
             Status { hook, outcome }
         });
         let statuses = statuses.collect();
-        Ok(Self { ebpf, ring: Some(ring), counters, log, statuses })
+        Ok(Self {
+            ebpf,
+            ring: Some(ring),
+            counters,
+            explained,
+            reconcile: settings.reconcile != 0,
+            log,
+            statuses,
+        })
     }
 
     /// The ring; it can be taken once.
@@ -132,6 +156,42 @@ impl Probes {
                 Ok((*counter, cells.iter().map(cell).collect()))
             })
             .collect()
+    }
+
+    /// Whether what explains the kernel's counters is counted.
+    pub fn reconcile(&self) -> bool {
+        self.reconcile
+    }
+
+    /// How often events explained the kernel's counters of a namespace, all CPUs together.
+    ///
+    /// # Errors
+    /// When the kernel refuses the look-up.
+    pub fn explained(&self, namespace: Key) -> Result<Explained> {
+        let mut sum = [0; WORDS];
+        match self.explained.get(&namespace.0, 0) {
+            Err(MapError::KeyNotFound) => {}
+            cpus => {
+                for cpu in cpus.context("reading what explains counters")?.iter() {
+                    sum.iter_mut().zip(cpu).for_each(|(sum, count)| *sum += count);
+                }
+            }
+        }
+        Ok(sum)
+    }
+
+    /// The namespaces in which something explained a counter.
+    ///
+    /// # Errors
+    /// When the kernel refuses the look-up.
+    pub fn explained_namespaces(&self) -> Result<Vec<Key>> {
+        self.explained.keys().map(|key| key.map(Key).context("reading what explains counters")).collect()
+    }
+
+    /// Forgets what explained the counters of a namespace that has gone.
+    pub fn forget(&mut self, namespace: Key) {
+        // One in which nothing happened is not there.
+        let _ = self.explained.remove(&namespace.0);
     }
 
     /// A file that reads as the records of an iterator.

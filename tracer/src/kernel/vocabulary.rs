@@ -79,6 +79,11 @@ fn numbers(btf: &Btf) -> Numbers {
     };
     let first_bit =
         |structure, member| btf.member(structure, member).map_or(ABSENT, |member| member.bit_in_byte.into());
+    let reset = |name: &str| {
+        let name = format!("SK_RST_REASON_{name}");
+        let number = btf.enum_value("sk_rst_reason", &name);
+        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(ABSENT)
+    };
     Numbers {
         drop_reason_argument: drop_argument(2, "skb_drop_reason"),
         drop_socket_argument: drop_argument(3, "struct sock"),
@@ -88,6 +93,11 @@ fn numbers(btf: &Btf) -> Numbers {
         drop_syn: number("SKB_DROP_REASON_TCP_INVALID_SYN"),
         request_timeouts_bit: first_bit("request_sock", "num_timeout"),
         request_acked_bit: first_bit("inet_request_sock", "acked"),
+        reset_abort_on_close: reset("TCP_ABORT_ON_CLOSE"),
+        reset_abort_on_data: reset("TCP_ABORT_ON_DATA"),
+        reset_abort_on_linger: reset("TCP_ABORT_ON_LINGER"),
+        reset_abort_on_memory: reset("TCP_ABORT_ON_MEMORY"),
+        reset_invalid_syn: reset("INVALID_SYN"),
         signal_delivered: number("TRACE_SIGNAL_DELIVERED"),
         signal_ignored: number("TRACE_SIGNAL_IGNORED"),
         retransmit_result_argument: result.map_or(ABSENT, |_| 2),

@@ -1,10 +1,14 @@
 //! The running kernel as a source: one task owns the ring, the decoding and the engine, without locks.
 
+mod balance;
+mod books;
 mod losses;
 mod own;
 mod polls;
 mod totals;
 
+pub use balance::{Balance, Balances};
+pub use books::{Reconciled, Reconciliation};
 pub use polls::SHARE;
 pub use totals::Totals;
 
@@ -23,6 +27,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use aya::maps::{MapData, RingBuf};
+use books::Books;
 use own::header;
 use polls::Polls;
 use std::{
@@ -70,6 +75,7 @@ pub struct Live {
     engine: Engine,
     looks: Looks,
     polls: Polls,
+    books: Option<Books>,
     recorder: Option<Writer<BufWriter<File>>>,
     told: Vec<Told>,
     /// Whether events are told, too.
@@ -106,6 +112,7 @@ impl Live {
         let ring =
             AsyncFd::with_interest(probes.take_ring(), Interest::READABLE).context("polling the ring")?;
         let polls = Polls::new(polling, engine.poll_period());
+        let books = probes.reconcile().then(Books::new);
         let offset = clock::offset().context("reading the clocks")?;
         Ok(Self {
             probes,
@@ -113,6 +120,7 @@ impl Live {
             engine,
             looks,
             polls,
+            books,
             recorder,
             told: Vec::new(),
             events,
@@ -139,6 +147,7 @@ impl Live {
         self.feed_all(&records)?;
         self.answer(None, Presence::Unknown, began)?;
         self.prime_queues();
+        self.open_books(false);
         Ok(self.totals()?.kernel.get(Counter::Scanned.name()).copied().unwrap_or(0))
     }
 

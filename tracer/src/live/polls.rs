@@ -62,7 +62,9 @@ impl Live {
             self.polls.namespaces_due = Instant::now() + NAMESPACES_PERIOD;
             self.looks.refresh()?;
             self.polls.queues.retain(|netns| self.looks.knows(netns));
+            self.turn_books()?;
         }
+        self.find_strangers()?;
         if self.polls.polling.queues && Instant::now() >= self.polls.queues_due {
             let (began, used) = (Instant::now(), clock::own_cpu_time()?);
             self.look_at_queues()?;

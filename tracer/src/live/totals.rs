@@ -1,6 +1,6 @@
 //! Counts of a run.
 
-use super::Live;
+use super::{Live, Reconciliation, books::Books};
 use crate::engine::Load;
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ pub struct Totals {
     pub engine: Load,
     /// Events lost because the programs that take them were running on that CPU.
     pub recursion_misses: u64,
+    /// The kernel's own counters, as last read; none where a filter leaves out what they count.
+    pub reconciliation: Option<Reconciliation>,
 }
 
 impl Live {
@@ -34,6 +36,7 @@ impl Live {
             malformed: self.malformed,
             engine: self.engine.load(),
             recursion_misses: self.probes.recursion_misses()?,
+            reconciliation: self.books.as_ref().map(Books::reconciliation),
             ..Totals::default()
         };
         for (counter, cells) in self.probes.counters()? {

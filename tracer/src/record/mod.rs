@@ -6,6 +6,7 @@ pub mod community;
 pub mod event;
 pub mod finding;
 mod fit;
+pub mod reconciliation;
 pub mod run;
 mod schema;
 pub mod socket;

@@ -3,6 +3,7 @@
 use super::{
     Common,
     fit::{LONGEST_SUMMARY, Shrink},
+    reconciliation::ReconciliationRecord,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -85,6 +86,9 @@ pub struct Counts {
     pub user_cpu_seconds: f64,
     /// CPU time of the daemon in the kernel, seconds.
     pub system_cpu_seconds: f64,
+    /// What the kernel itself counted against what was seen; absent where a filter leaves some connections out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconciliation: Option<ReconciliationRecord>,
     /// Run time of each probe; absent unless it is measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probes: Option<BTreeMap<&'static str, ProbeTime>>,
@@ -144,6 +148,12 @@ impl Counts {
         self.losses_cut = Some(self.losses.len() - keep);
         self.losses.truncate(keep);
     }
+
+    fn trim(&mut self, entries: usize) {
+        if let Some(reconciliation) = &mut self.reconciliation {
+            reconciliation.trim(entries);
+        }
+    }
 }
 
 impl Shrink for Start {
@@ -174,6 +184,10 @@ impl Shrink for Stats {
     fn strings(&mut self) -> Vec<&mut String> {
         vec![&mut self.common.host]
     }
+
+    fn trim(&mut self, entries: usize) {
+        self.counts.trim(entries);
+    }
 }
 
 impl Shrink for Stop {
@@ -189,5 +203,9 @@ impl Shrink for Stop {
 
     fn strings(&mut self) -> Vec<&mut String> {
         vec![&mut self.common.host]
+    }
+
+    fn trim(&mut self, entries: usize) {
+        self.counts.trim(entries);
     }
 }

@@ -5,6 +5,7 @@ use super::{
     event::EventRecord,
     finding::{FindingRecord, Processes},
     line,
+    reconciliation::{CounterRecord, NamespaceRecord, ReconciliationRecord},
     run::{Counts, LossRecord, Probe, ProbeTime, Start, Stats, Stop},
 };
 use crate::{
@@ -175,6 +176,22 @@ fn events() -> Vec<What> {
     ]
 }
 
+pub(super) fn namespace(netns: u32) -> NamespaceRecord {
+    let counter = CounterRecord { counted: 5, explained: 4, unexplained: 1, by_embryonic: None };
+    let attempts = CounterRecord { by_embryonic: Some(2), ..counter };
+    NamespaceRecord {
+        netns,
+        appeared: true,
+        gone: false,
+        counters: [("OutRsts", counter), ("AttemptFails", attempts)].into(),
+        counter_only: [("EmbryonicRsts", 2)].into(),
+    }
+}
+
+fn reconciliation() -> ReconciliationRecord {
+    ReconciliationRecord { namespaces: vec![namespace(4_026_531_840)], quiet: 3, cut: Some(1), hidden: 0 }
+}
+
 pub(super) fn counts() -> Counts {
     let time = stamp().wall(AT);
     let loss = LossRecord { cause: "ring_full", cpu: 0, count: 3, first_time: time.clone(), last_time: time };
@@ -194,6 +211,7 @@ pub(super) fn counts() -> Counts {
         dropped: [("stdout", 0)].into(),
         user_cpu_seconds: 0.5,
         system_cpu_seconds: 0.0,
+        reconciliation: Some(reconciliation()),
         probes: Some([("error", ProbeTime { runs: 1, ns: 200 })].into()),
     }
 }
@@ -237,7 +255,7 @@ pub(super) fn lines() -> Vec<Bytes> {
         let event = Event { at: AT, cpu: 0, task, what };
         line(&EventRecord::new(&event, 1, &stamp, &reasons).expect("it happened to a connection"))
     };
-    let none = Counts { probes: None, losses: vec![], lost: [].into(), ..counts() };
+    let none = Counts { probes: None, reconciliation: None, losses: vec![], lost: [].into(), ..counts() };
     let mut lines = vec![
         line(&start()),
         finding(self::finding(), &processes),

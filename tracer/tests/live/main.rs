@@ -2,6 +2,7 @@
 //! Where rights or kernel really lack something a test says so and is skipped; where BPF should work, it fails.
 
 mod memory;
+mod reconcile;
 mod support;
 
 use std::{

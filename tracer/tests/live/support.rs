@@ -73,7 +73,12 @@ pub(crate) struct Watch {
 impl Watch {
     /// Starts it for one namespace; every probe is attached when this returns.
     pub(crate) fn start(inode: u32, flags: &[&str]) -> Self {
-        let mut command = tcptrace(&["watch", "--json", "--netns", &inode.to_string()]);
+        Self::everywhere(&[&["--netns", &inode.to_string()], flags].concat())
+    }
+
+    /// Starts it for all namespaces; every probe is attached when this returns.
+    pub(crate) fn everywhere(flags: &[&str]) -> Self {
+        let mut command = tcptrace(&["watch", "--json"]);
         command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program runs");
         let stdout = child.stdout.take().expect("a pipe");

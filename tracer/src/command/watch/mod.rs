@@ -3,6 +3,7 @@
 mod child;
 mod files;
 mod ready;
+mod reconciled;
 mod teller;
 
 use super::doctor::{kernel_release, lost_without, probe_records};
@@ -236,6 +237,9 @@ impl Run<'_> {
                 }
                 () = sleep_until(stats) => {
                     stats += STATS_PERIOD;
+                    if json(self.arguments) {
+                        self.live.reconcile(false)?;
+                    }
                     self.teller.stats(&self.live)?;
                 }
                 told = self.live.next() => {
@@ -250,6 +254,7 @@ impl Run<'_> {
             let told = self.live.finish()?;
             self.tell(told)?;
         }
+        self.live.reconcile(true)?;
         let written = self.teller.stop(&self.live, why)?;
         Ok(self.exit(written))
     }

@@ -1,6 +1,6 @@
 //! Writes what there is to tell, in the format that was asked for.
 
-use super::json;
+use super::{json, reconciled};
 use crate::{
     cli::watch::WatchArgs,
     enrich,
@@ -194,6 +194,9 @@ impl Teller {
                 self.findings,
                 counts.delivered + lost
             );
+            for line in reconciled::lines(live.totals()?.reconciliation.unwrap_or_default()) {
+                eprintln!("{line}");
+            }
         }
         let output = std::mem::replace(&mut self.output, Output::start());
         Ok(output.finish())
@@ -254,6 +257,7 @@ impl Teller {
             dropped: [("stdout", self.output.dropped())].into(),
             user_cpu_seconds: seconds(usage.user_time()),
             system_cpu_seconds: seconds(usage.system_time()),
+            reconciliation: totals.reconciliation.map(reconciled::record),
             probes: self.probe_stats.then(probe_times),
         })
     }
