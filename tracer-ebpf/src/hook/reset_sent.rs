@@ -71,6 +71,11 @@ fn take(ctx: &BtfTracePointContext) {
     if !skb.is_null() {
         packet::read(skb, &raw mut segment);
     }
+    // A segment that was handed to a full socket has no device any more: `tcp_v4_rcv()`,
+    // <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c>
+    if segment.tuple.netns == 0 && !sk.0.is_null() {
+        segment.tuple.netns = sk.netns();
+    }
     if wants(&origin, &segment) {
         tell(ctx, &origin, &segment, !skb.is_null(), reason);
     }

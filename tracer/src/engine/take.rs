@@ -64,7 +64,12 @@ impl Engine {
             (_, State::Listen) => self.listeners.update(&end, None),
             (State::Listen, _) => self.listeners.close(cookie, event.at),
             (_, State::Close) if end.errno().is_some() => self.failed(event.at, end, old),
-            (State::FinWait2, State::Close) if end.dead() && !end.fin_received() => self.park(event.at, end),
+            // With TCP_LINGER2 below 0 nothing is left to be parked.
+            (State::FinWait2, State::Close)
+                if end.dead() && !end.fin_received() && end.socket.linger2 >= 0 =>
+            {
+                self.park(event.at, end);
+            }
             (_, State::CloseWait) => {
                 self.ends.update(end).since = Some(event.at);
                 self.stays.enter(State::CloseWait, cookie, event.at);
@@ -102,6 +107,7 @@ impl Engine {
         let Some(errno) = end.errno() else { return };
         let cookie = end.cookie;
         let entry = self.ends.update(end);
+        entry.begin_anew(Time(end.past.born_ns));
         entry.failed = Some((at, old, errno));
         entry.since = Some(at);
         self.closed.push_back((at, cookie));
@@ -194,7 +200,9 @@ impl Engine {
             Origin::Full(end) if end.mptcp() => {}
             Origin::Full(end) if end.state != State::Listen => {
                 self.ends.update(*end).reset_sent = Some(sent(end.owned().then_some(event.task)));
-                if end.state == State::Close {
+                // It looked as if it was parked; what answers is still the whole of it.
+                self.orphans.remove(end.cookie);
+                if end.state == State::Close || end.dead() {
                     self.closed.push_back((event.at, end.cookie));
                 }
                 if end.queued() && !end.owned() && answered.is_none() {

@@ -32,6 +32,8 @@ macro_rules! patterns {
             fin_wait2_write_reset,
             close_with_unread_data,
             linger_zero_abort,
+            linger2_abort,
+            shutdown_self_reset,
             listener_closed_with_queue,
             process_died,
             premature_eof,
@@ -43,6 +45,8 @@ macro_rules! patterns {
             connection_refused,
             connect_timeout,
             connect_abandoned,
+            connect_retry_aborted,
+            port_exhausted,
             icmp_unreachable,
             local_unreachable,
             soft_error,
@@ -54,6 +58,7 @@ macro_rules! patterns {
             close_wait_leak,
             peer_stuck_in_close_wait,
             socket_option_error,
+            memory_pressure_reset,
         }
     };
 }
