@@ -27,7 +27,9 @@ const BEFORE_EXPIRY: (Duration, Duration) = (Duration::from_millis(100), Duratio
 impl Engine {
     pub(super) fn take(&mut self, event: &Event) {
         match &event.what {
-            What::StateChange { end, old, new } if !end.mptcp() => self.state_change(event, *end, *old, *new),
+            What::StateChange { end, old, new } if !end.mptcp() || listens(*old, *new) => {
+                self.state_change(event, *end, *old, *new);
+            }
             What::ResetReceived { end } if !end.mptcp() => {
                 self.ends.update(*end).reset_received = Some((event.at, *end));
                 self.touch(end.cookie, event.at);
@@ -360,6 +362,11 @@ impl Engine {
             self.touch(cookie, now);
         }
     }
+}
+
+/// Whether a listener begins or ends: clients without MPTCP come to one that has it as well.
+fn listens(old: State, new: State) -> bool {
+    new == State::Listen || (old == State::Listen && new == State::Close)
 }
 
 /// An orphan that was parked before the tracer began, or whose record gave way.

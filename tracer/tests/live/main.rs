@@ -2,6 +2,7 @@
 //! Where rights or kernel really lack something a test says so and is skipped; where BPF should work, it fails.
 
 mod memory;
+mod special;
 mod support;
 
 use std::{
@@ -45,8 +46,7 @@ fn the_demo_misses_a_rule_that_is_off() {
     };
     // Those that nothing makes happen are counted where no root is needed.
     let played = |id: &&str| case::NOT_PLAYED.iter().all(|(other, _)| other != id);
-    let ids: Vec<&str> =
-        tracer::pattern::CATALOGUE.iter().map(|pattern| pattern.id).filter(played).collect();
+    let ids: Vec<&str> = tracer::pattern::CATALOGUE.iter().map(|pattern| pattern.id).filter(played).collect();
     // Each waits most of its time for what does not come; few at once keep the others' time limits true.
     let blind: Vec<&str> = thread::scope(|scope| {
         let quarters = ids.chunks(ids.len().div_ceil(4));

@@ -11,13 +11,8 @@ use crate::lab::path::Side;
 
 const PATTERN: &str = "connect_retry_aborted";
 
-pub(super) const CASES: &[Case] = &[Case {
-    pattern: Some(PATTERN),
-    variant: "refused",
-    media: ANY,
-    families: ALL_FAMILIES,
-    play: refused,
-}];
+pub(super) const CASES: &[Case] =
+    &[Case { pattern: Some(PATTERN), variant: "refused", media: ANY, families: ALL_FAMILIES, play: refused }];
 
 fn refused(scene: &Scene<'_>) -> Result<Outcome> {
     let (mut client, mut server) = (scene.client()?, scene.server()?);

@@ -59,6 +59,7 @@ const INCIDENTS: &[(&str, [u64; 3], [u64; 3])] = &[
     ("linger2_abort/client_closes", [0, 0, 1], [0, 1, 0]),
     ("linger2_abort/server_closes", [0, 1, 0], [0, 0, 1]),
     ("linger2_abort/sending_had_ended", [0, 1, 0], [0, 0, 1]),
+    ("linger2_abort/through_dnat", [0, 1, 0], [0, 0, 1]),
     ("linger_zero_abort/client_waits", [0, 1, 0], [0, 1, 1]),
     ("linger_zero_abort/server_waits", [0, 1, 1], [0, 1, 0]),
     ("linger_zero_abort/through_dnat", [0, 1, 0], [0, 1, 1]),
