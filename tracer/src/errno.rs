@@ -19,6 +19,7 @@ macro_rules! errnos {
 
 errnos! {
     EACCES "Permission denied.";
+    EADDRNOTAVAIL "Cannot assign requested address.";
     EBADF "Bad file descriptor.";
     EBUSY "Device or resource busy.";
     ECONNABORTED "Software caused connection abort.";

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use tracer::{
     kernel::hooks::HOOKS,
+    lab::case,
     pattern::{CATALOGUE, Lang, by_id, settings},
     scenario::{play, summary},
 };
@@ -95,4 +96,15 @@ fn the_catalogue_is_well_formed() {
             }
         }
     }
+}
+
+#[test]
+fn every_pattern_has_a_live_case_or_a_reason_why_not() {
+    let played: BTreeSet<&str> = case::patterns().filter_map(|case| case.pattern).collect();
+    let not_played: BTreeSet<&str> = case::NOT_PLAYED.iter().map(|(id, _)| *id).collect();
+    assert!(played.is_disjoint(&not_played), "there is a case after all: {not_played:?}");
+    assert_eq!(not_played.len(), 1, "whoever adds a pattern without a case counts it here");
+    let all: BTreeSet<&str> = CATALOGUE.iter().map(|pattern| pattern.id).collect();
+    let accounted: BTreeSet<&str> = played.union(&not_played).copied().collect();
+    assert_eq!(accounted, all);
 }

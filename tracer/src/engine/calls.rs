@@ -4,7 +4,7 @@ use super::Engine;
 use crate::{
     errno::Errno,
     event::{Call, Called, Cookie, Event, Owner, Snapshot, Source, Task},
-    pattern::Moment,
+    pattern::{End, Moment},
     time::Time,
 };
 use foldhash::fast::RandomState;
@@ -56,9 +56,15 @@ impl Engine {
     pub(super) fn called(&mut self, event: &Event, called: &Called) {
         let known = called.end.and_then(|end| self.ends.get(end.cookie)).map(|end| end.snapshot.cookie);
         let tells = matches!(called.call, Call::Connect | Call::Shutdown | Call::TakeError);
+        // What connect() says of an attempt that had begun is that end's matter.
+        let attempt = known.filter(|cookie| {
+            let of =
+                |end: &End| end.attempt_taken_back(event.at) || end.attempt_repeated(called.errno).is_some();
+            called.call == Call::Connect && self.ends.get(*cookie).is_some_and(of)
+        });
         if let (Some(cookie), true) = (known, tells) {
             self.observe(cookie, event.at, called.call.name(), called.errno);
-            if self.ends.get(cookie).is_some_and(|end| end.failed.is_some()) {
+            if attempt.is_none() && self.ends.get(cookie).is_some_and(|end| end.failed.is_some()) {
                 return;
             }
         }
@@ -69,7 +75,7 @@ impl Engine {
             _ => 1,
         };
         let own = || self.calls.next_subject();
-        let subject = known.filter(|_| called.call == Call::TakeError).unwrap_or_else(own);
+        let subject = known.filter(|_| called.call == Call::TakeError).or(attempt).unwrap_or_else(own);
         if known != Some(subject) {
             let end = called.end.unwrap_or_else(|| nothing(event, called.netns));
             self.ends.update(Snapshot { cookie: subject, ..end }).since = Some(event.at);

@@ -134,7 +134,7 @@ fn reset(view: &View<'_>) -> Option<Reset> {
         |sent: Option<&SentReset>| sent.and_then(|reset| view.host.reason(reset.reason)).map(str::to_owned);
     let of_orphan = |orphan: Option<&Parked>| orphan.and_then(|orphan| orphan.reset_sent);
     let of_end = |end: Option<&End>| end.and_then(|end| end.reset_sent);
-    if view.end.is_some_and(|end| end.reset_received.is_some()) {
+    if view.end.is_some_and(|end| end.reset_received.is_some() && !end.reset_itself()) {
         let sent = of_end(view.peer).or(of_orphan(view.peer_parked));
         let loose = view.loose.and_then(|loose| view.host.reason(loose.reason)).map(str::to_owned);
         return Some(Reset { sent: false, reason: reason(sent.as_ref()).or(loose), inferred: false });

@@ -35,7 +35,7 @@ pub(super) fn timeline(view: &View<'_>) -> Vec<Step> {
 fn of_end(end: &End, local: bool, reason: &impl Fn(&SentReset) -> Option<String>, steps: &mut Vec<Step>) {
     past(&end.snapshot, local, end.owner(), steps);
     // When it died nobody saw: the call that came upon it is told below.
-    if let Some((at, _)) = end.reset_received.filter(|_| !end.unseen) {
+    if let Some((at, _)) = end.reset_received.filter(|_| !end.unseen && !end.reset_itself()) {
         steps.push(Step { at, local, what: Happening::ResetReceived, by: None });
     }
     if let Some(sent) = end.reset_sent {

@@ -27,7 +27,9 @@ const BEFORE_EXPIRY: (Duration, Duration) = (Duration::from_millis(100), Duratio
 impl Engine {
     pub(super) fn take(&mut self, event: &Event) {
         match &event.what {
-            What::StateChange { end, old, new } if !end.mptcp() => self.state_change(event, *end, *old, *new),
+            What::StateChange { end, old, new } if !end.mptcp() || listens(*old, *new) => {
+                self.state_change(event, *end, *old, *new);
+            }
             What::ResetReceived { end } if !end.mptcp() => {
                 self.ends.update(*end).reset_received = Some((event.at, *end));
                 self.touch(end.cookie, event.at);
@@ -68,7 +70,12 @@ impl Engine {
             (_, State::Listen) => self.listeners.update(&end, None),
             (State::Listen, _) => self.listeners.close(cookie, event.at),
             (_, State::Close) if end.errno().is_some() => self.failed(event.at, end, old),
-            (State::FinWait2, State::Close) if end.dead() && !end.fin_received() => self.park(event.at, end),
+            // With TCP_LINGER2 below 0 nothing is left to be parked.
+            (State::FinWait2, State::Close)
+                if end.dead() && !end.fin_received() && end.socket.linger2 >= 0 =>
+            {
+                self.park(event.at, end);
+            }
             (_, State::CloseWait) => {
                 self.ends.update(end).since = Some(event.at);
                 self.stays.enter(State::CloseWait, cookie, event.at);
@@ -115,6 +122,7 @@ impl Engine {
         let Some(errno) = end.errno() else { return };
         let cookie = end.cookie;
         let entry = self.ends.update(end);
+        entry.begin_anew(Time(end.past.born_ns));
         entry.failed = Some((at, old, errno));
         entry.since = Some(at);
         self.closed.push_back((at, cookie));
@@ -207,7 +215,9 @@ impl Engine {
             Origin::Full(end) if end.mptcp() => {}
             Origin::Full(end) if end.state != State::Listen => {
                 self.ends.update(*end).reset_sent = Some(sent(end.owned().then_some(event.task)));
-                if end.state == State::Close {
+                // It looked as if it was parked; what answers is still the whole of it.
+                self.orphans.remove(end.cookie);
+                if end.state == State::Close || end.dead() {
                     self.closed.push_back((event.at, end.cookie));
                 }
                 if end.queued() && !end.owned() && answered.is_none() {
@@ -364,6 +374,11 @@ impl Engine {
             self.touch(cookie, now);
         }
     }
+}
+
+/// Whether a listener begins or ends: clients without MPTCP come to one that has it as well.
+fn listens(old: State, new: State) -> bool {
+    new == State::Listen || (old == State::Listen && new == State::Close)
 }
 
 /// An orphan that was parked before the tracer began, or whose record gave way.

@@ -146,6 +146,9 @@ fn judge(view: &View<'_>) -> Verdict {
 pub(super) fn why(end: &End, now: Time) -> String {
     let ago = |at: Time| spoken(now.since(at));
     let failed = end.failed.map(|(at, _, errno)| (at, errno));
+    if let Some((at, _)) = failed.filter(|_| end.reset_itself()) {
+        return format!("{} after its own shutdown had reset it", ago(at));
+    }
     match (end.reset_received, failed) {
         (Some((at, _)), _) => format!("{} after a RST had ended it", ago(at)),
         (None, Some((at, errno))) => format!("{} after it had ended with {errno}", ago(at)),

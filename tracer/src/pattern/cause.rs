@@ -18,6 +18,10 @@ pub(super) enum Cause {
     Unread(u32),
     /// Its process closed it with `SO_LINGER` of 0 s.
     Linger,
+    /// Its process closed it with `TCP_LINGER2` below 0: there is no FIN_WAIT2 without a process.
+    NoFinWait2,
+    /// The kernel had no memory to spare for what its process had closed.
+    Memory,
     /// Its process called connect() with `AF_UNSPEC`.
     Disconnect,
     /// An administrator destroyed it.
@@ -32,9 +36,18 @@ pub(super) enum Cause {
 
 /// Why this end sent a RST; none when it sent none of its own accord.
 pub(super) fn of(end: &End, host: &Host) -> Option<Cause> {
-    let sent = end.reset_sent.filter(|sent| sent.answered.is_none())?;
+    let sent = end.reset_sent?;
     let snapshot = &end.snapshot;
     let (own, reason) = (&snapshot.socket, host.reason(sent.reason));
+    let left_early = own.linger2 < 0 && snapshot.dead();
+    if let Some(answered) = sent.answered {
+        // It answers the acknowledgement of its FIN; data would have been refused anyway.
+        let early = left_early && answered.payload == 0 && matches!(reason, None | Some("TCP_ABORT_ON_DATA"));
+        return early.then_some(Cause::NoFinWait2);
+    }
+    if reason == Some("TCP_ABORT_ON_MEMORY") {
+        return Some(Cause::Memory); // timers tell it before the change to CLOSE
+    }
     if end.failed.is_some_and(|(.., errno)| errno == Errno::ECONNABORTED) {
         return Some(Cause::Destroyed);
     }
@@ -55,6 +68,9 @@ pub(super) fn of(end: &End, host: &Host) -> Option<Cause> {
         Some(death) => Cause::Died(death),
         None if unread => Cause::Unread(snapshot.unread()),
         None if linger => Cause::Linger,
+        None if reason == Some("TCP_ABORT_ON_LINGER") || (reason.is_none() && left_early) => {
+            Cause::NoFinWait2
+        }
         None if own.shutdown == 0 && !snapshot.dead() && own.flags & socket::LINGER == 0 => Cause::Disconnect,
         None => Cause::Other,
     })
@@ -64,6 +80,24 @@ pub(super) fn of(end: &End, host: &Host) -> Option<Cause> {
 pub(super) fn of_reset(view: &View<'_>) -> Option<Cause> {
     let (_, before) = view.end?.reset_received?;
     if before.dead() { None } else { of(view.peer?, view.host) }
+}
+
+/// As [`of_reset`]; what a rule says instead while that may still come to light, or never will.
+pub(super) fn sought(view: &View<'_>) -> Result<Cause, Verdict> {
+    let Some((_, before)) = view.end.and_then(|end| end.reset_received) else { return Err(Verdict::No) };
+    let unseen = view.peer.is_none_or(|peer| peer.reset_sent.is_none());
+    let elsewhere = view.loose.is_some() || view.peer_parked.is_some() || before.dead();
+    match of_reset(view) {
+        Some(Cause::Open) if !view.last => Err(Verdict::Wait),
+        Some(cause) => Ok(cause),
+        None if unseen && !elsewhere && !view.last => Err(Verdict::Wait),
+        None => Err(Verdict::No),
+    }
+}
+
+/// Whether the other end's own process shut it down for receiving, and its kernel reset both: a finding of that end.
+pub(super) fn peer_reset_itself(view: &View<'_>) -> bool {
+    view.peer.is_some_and(|peer| peer.reset_itself() && !peer.snapshot.dead())
 }
 
 /// What a rule that is asked about a RST of this end says before it looks further: the victim's own finding names

@@ -1,7 +1,7 @@
 //! P13: a RST ended an open connection.
 
 use super::{
-    End, Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     cause::{self, Cause},
     words::{comm, loss, owner, peer_owner, who},
 };
@@ -9,7 +9,7 @@ use crate::{
     errno::Errno,
     finding::{Fact, Severity},
 };
-use tracer_common::{State, record::socket};
+use tracer_common::State;
 
 pub(super) static PATTERN: Pattern = Pattern {
     id: "connection_reset",
@@ -141,7 +141,7 @@ connection.",
                 9.01ms  s FIN_WAIT2>CLOSE err=ECONNRESET shutdown=3
                 9.02ms  s reset-sent reason=TCP_ABORT_ON_DATA answers=PA:9
             ",
-            expect: &[],
+            expect: &["shutdown_self_reset warning ECONNRESET local=nginx[17]"],
         },
         Scenario {
             name: "a subflow of MPTCP ends, the connection lives",
@@ -176,8 +176,8 @@ fn judge(view: &View<'_>) -> Verdict {
     if !open || before.queued() || before.dead() {
         return Verdict::No;
     }
-    if shut_itself(end, old) {
-        return Verdict::No;
+    if end.reset_itself() || cause::peer_reset_itself(view) {
+        return Verdict::No; // no RST came, or it is told of the end that caused it: `shutdown_self_reset`
     }
     let sender = view.peer.and_then(|peer| peer.reset_sent);
     match cause::of_reset(view) {
@@ -224,12 +224,4 @@ fn judge(view: &View<'_>) -> Verdict {
             ),
         )
     }))
-}
-
-/// Whether nothing was received: data met a socket shut down for receiving, and its own kernel reset both ends.
-/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L6934-L6947>
-fn shut_itself(end: &End, old: State) -> bool {
-    matches!(old, State::FinWait1 | State::FinWait2)
-        && end.reset_received.is_some_and(|(_, before)| before.socket.shutdown & socket::RCV_SHUTDOWN != 0)
-        && end.reset_sent.is_some_and(|sent| sent.answered.is_some())
 }

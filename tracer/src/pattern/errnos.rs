@@ -191,6 +191,14 @@ or an address of the wrong length.",
         zh: "在 Linux 上仅来自 SO_RCVTIMEO 和 SO_SNDTIMEO,其微秒数必须小于 1,000,000。",
     },
     ErrnoPage {
+        name: "EADDRNOTAVAIL",
+        en: "\
+From connect(): no local port is free for this destination (`net.ipv4.ip_local_port_range`; connections in TIME_WAIT \
+count), or the very pair of addresses and ports that was bound is in use already, or this host has no IPv6 address to \
+send from. From bind(): the address is not this host's; when all ports are taken bind() says EADDRINUSE.",
+        zh: "来自 connect():到该目的地已没有空闲的本地端口(`net.ipv4.ip_local_port_range`;TIME_WAIT 中的连接也算),或者已绑定的地址和端口组合正在使用,或者本机没有可用作源的 IPv6 地址。来自 bind():该地址不是本机的;端口用尽时 bind() 返回 EADDRINUSE。",
+    },
+    ErrnoPage {
         name: "EISCONN",
         en: "\
 From connect() on a connected socket. setsockopt() gives it for keys of TCP-AO only (since Linux 6.7); otherwise a \

@@ -2,6 +2,7 @@
 
 use super::{
     Found, Moment, Occasion, Pattern, Scenario, SentReset, Text, Trigger, Verdict, View, Words,
+    cause::{self, Cause},
     words::{advise, bytes, comm, owner, peer_closed, peer_owner, spoken, who},
 };
 use crate::{
@@ -129,9 +130,9 @@ timeout, and repeat idempotent requests on a new connection.",
                 s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
                 0ms    s SYN_RECV>ESTABLISHED
                 10ms   s ESTABLISHED>FIN_WAIT1 owned
-                11ms   s reset-sent reason=TCP_ABORT_ON_DATA answers=A:0 dead
+                11ms   s reset-sent reason=TCP_ABORT_ON_DATA answers=A:0 dead linger2=-1
             ",
-            expect: &[],
+            expect: &["linger2_abort warning errno=none local=nginx[17]"],
         },
         Scenario {
             name: "what the peer sent was lost",
@@ -163,6 +164,10 @@ fn writer(view: &View<'_>, at: Time) -> Verdict {
     let written = before.unacked() + before.unsent();
     // Nothing written: the RST answers no write (a keepalive probe, or an abort of the peer's own accord).
     if written == 0 || before.queued() || before.dead() {
+        return Verdict::No;
+    }
+    // The end that closed would have reset without the write, or still has a process, and is told of.
+    if cause::of_reset(view) == Some(Cause::NoFinWait2) || cause::peer_reset_itself(view) {
         return Verdict::No;
     }
     let answer =

@@ -97,6 +97,14 @@ connect() 立即失败,没有发出 SYN:ENETUNREACH(没有路由)、EHOSTUNREACH
             expect: &["local_unreachable warning ETIMEDOUT local=curl[42]"],
         },
         Scenario {
+            name: "connect() of a datagram socket, as resolvers try addresses",
+            trace: "
+                c = 10.0.0.1:0 > 192.0.2.1:53 out curl[42]
+                0ms  c fails ENETUNREACH call=connect fd=5 bare
+            ",
+            expect: &[],
+        },
+        Scenario {
             name: "the SYNs leave, and nobody answers",
             trace: "
                 c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
@@ -144,8 +152,8 @@ fn judge(view: &View<'_>) -> Verdict {
                 return Verdict::No;
             };
             match refusal(called.errno) {
-                // What has a state has sent a SYN.
-                Some((why, confidence)) if end.snapshot.state == State::Close => {
+                // What has a state has sent a SYN; connect() of a datagram, as resolvers try addresses, sends none.
+                Some((why, confidence)) if end.snapshot.state == State::Close && called.end.is_some() => {
                     found(view, called.errno, "at once, without a SYN", why, confidence)
                 }
                 _ => Verdict::No,

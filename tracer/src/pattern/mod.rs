@@ -32,6 +32,8 @@ macro_rules! patterns {
             fin_wait2_write_reset,
             close_with_unread_data,
             linger_zero_abort,
+            linger2_abort,
+            shutdown_self_reset,
             listener_closed_with_queue,
             process_died,
             premature_eof,
@@ -43,6 +45,8 @@ macro_rules! patterns {
             connection_refused,
             connect_timeout,
             connect_abandoned,
+            connect_retry_aborted,
+            port_exhausted,
             icmp_unreachable,
             local_unreachable,
             soft_error,
@@ -59,6 +63,7 @@ macro_rules! patterns {
             simultaneous_close,
             linger_close_timeout,
             socket_option_error,
+            memory_pressure_reset,
         }
     };
 }

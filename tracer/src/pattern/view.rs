@@ -24,6 +24,9 @@ const MOST_REFUSED: usize = 16;
 /// For how long.
 const REFUSED_WITHIN: Duration = Duration::from_mins(1);
 
+/// A search for a port among all that are taken is over within this time.
+const ONE_CALL: Duration = Duration::from_secs(1);
+
 /// Calls of one end whose errors are kept: what comes after says the same again.
 const MOST_OBSERVED: usize = 4;
 
@@ -185,6 +188,46 @@ impl End {
     /// When a call of its program got this error.
     pub fn observed(&self, errno: Errno) -> Option<Time> {
         self.observed.iter().find(|(.., seen)| *seen == errno).map(|(at, ..)| *at)
+    }
+
+    /// Whether its own kernel reset it: data met a socket that was shut down for receiving. No RST came.
+    ///
+    /// A RST that does come is never answered by one. `tcp_rcv_state_process()`:
+    /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c>
+    pub fn reset_itself(&self) -> bool {
+        let died = |(_, old, errno): (Time, State, Errno)| {
+            matches!(old, State::FinWait1 | State::FinWait2) && errno == Errno::ECONNRESET
+        };
+        self.failed.is_some_and(died) && self.reset_sent.is_some_and(|sent| sent.answered.is_some())
+    }
+
+    /// Whether the call of connect() that returns at `now` had begun an attempt and taken it back before it had a
+    /// port: no SYN was made.
+    ///
+    /// `tcp_v4_connect()`, <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c>
+    pub fn attempt_taken_back(&self, now: Time) -> bool {
+        let (at, own) = (&self.snapshot, &self.snapshot.socket);
+        let clean = own.err == 0 && own.shutdown == 0 && at.past.established_ns == 0;
+        let just_now = self.since.is_some_and(|since| now.since(since) < ONE_CALL);
+        let untried = at.tuple().local_port == 0 && at.past.born_ns != 0;
+        let of_before = self.failed.is_none_or(|(failed, ..)| failed.0 < at.past.born_ns);
+        at.state == State::Close && at.owned() && of_before && clean && just_now && untried
+    }
+
+    /// Lets go of what happened to an earlier attempt of the same socket, before it began anew at `born`.
+    pub fn begin_anew(&mut self, born: Time) {
+        self.reset_received = self.reset_received.filter(|(at, _)| *at >= born);
+        self.observed.retain(|(at, ..)| *at >= born);
+    }
+
+    /// With which error its attempt to connect had failed that connect() is now called again for, when that call
+    /// says `errno`: the kernel has no other error to give once the first was taken.
+    ///
+    /// `__inet_stream_connect()`, <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/af_inet.c>
+    pub fn attempt_repeated(&self, errno: Errno) -> Option<(Time, Errno)> {
+        let (at, old, first) = self.failed?;
+        let again = errno == Errno::ECONNABORTED && first != errno && old == State::SynSent;
+        again.then_some((at, first))
     }
 
     /// How its process died, when it did so with this end open, and not in good order.

@@ -72,6 +72,7 @@ impl End {
             "shutdown" => socket.shutdown = u8::try_from(number()?)?,
             "retransmits" => socket.retransmits = u8::try_from(number()?)?,
             "probes" => socket.probes = u8::try_from(number()?)?,
+            "linger2" => socket.linger2 = value.parse()?,
             "window" => socket.snd_wnd = number()?,
             "sent" => {
                 socket.snd_nxt = socket.snd_nxt.wrapping_add(number()?);

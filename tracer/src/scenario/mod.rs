@@ -27,6 +27,8 @@
 //! and, without an end, `holders-done [began=MS]` and `lost COUNT`. Details: `err=ERRNO unacked=N unread=N received=N
 //! shutdown=N retransmits=N probes=N window=N sent=N unsent=N user_timeout=MS linger=MS ttl=N reset_ttl=N silent=MS soft=ERRNO refused=ERRNO fin_timeout=SECONDS
 //! exit=SIGNAL exit=STATUS exit=OOM by=NAME[PID]` and the marks `owned queued dead done linger0 closed told keepalive mptcp fastopen
+//! shutdown=N retransmits=N probes=N window=N sent=N unsent=N user_timeout=MS silent=MS soft=ERRNO refused=ERRNO fin_timeout=SECONDS
+//! linger2=N exit=SIGNAL exit=STATUS exit=OOM by=NAME[PID]` and the marks `owned queued dead done linger0 closed told keepalive mptcp fastopen
 //! preexisting`. A size holds until it is said again.
 
 mod detail;
@@ -57,6 +59,8 @@ const REASONS: &[&str] = &[
     "TCP_FLAGS",
     "TCP_KEEPALIVE_TIMEOUT",
     "TCP_INVALID_ACK_SEQUENCE",
+    "TCP_ABORT_ON_LINGER",
+    "TCP_ABORT_ON_MEMORY",
 ];
 
 /// The host of every scenario.

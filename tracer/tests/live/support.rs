@@ -47,6 +47,11 @@ impl Namespace {
         self.0.inodes()[0]
     }
 
+    /// Changes a network sysctl of this namespace alone.
+    pub(crate) fn set_sysctl(&self, name: &str, value: &str) {
+        self.0.namespace(Side::A).set_sysctl(name, value).expect("a sysctl of the namespace");
+    }
+
     /// Runs something inside, on a thread of its own.
     pub(crate) fn run(&self, work: impl FnOnce() + Send) {
         let inside = || {

@@ -51,6 +51,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// When the namespaces, the processes or the watcher could not be had.
 pub fn run(arguments: &DemoArgs) -> Result<Exit> {
     for id in &arguments.ids {
+        if let Some((_, why)) = case::NOT_PLAYED.iter().find(|(other, _)| other == id) {
+            bail!("the demo does not make {id} happen: {why}");
+        }
         if !case::patterns().any(|case| case.pattern == Some(id)) {
             bail!("nothing makes {id} happen yet; `tcptrace list` names the patterns");
         }

@@ -45,6 +45,25 @@ impl Attempt {
         self.service.address.port()
     }
 
+    /// The service's address.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.service.address
+    }
+
+    /// The service takes the connection that was made. It stays open, or is closed, by the client first, which keeps
+    /// its port busy as well.
+    pub(super) fn accept_and_forget(&mut self, closes: bool) -> Result<()> {
+        let Service { actor, listener, .. } = &mut self.service;
+        let (accepted, _) = actor.accept(*listener)?;
+        if closes {
+            self.client.close(self.fd)?;
+            let end = actor.recv(accepted, 1)?;
+            ensure!(end == 0, "the client sent something");
+            actor.close(accepted)?;
+        }
+        Ok(())
+    }
+
     /// How a `connect` fails that does not wait.
     pub(super) fn connect_in_background(&mut self) -> Result<Errno> {
         connect_in_background(&mut self.client, self.fd, self.service.address)

@@ -9,6 +9,7 @@ mod broken_pipe;
 mod close_wait_leak;
 mod close_with_unread_data;
 mod connect_abandoned;
+mod connect_retry_aborted;
 mod connect_timeout;
 mod connection_refused;
 mod connection_reset;
@@ -17,6 +18,7 @@ mod fin_wait2_write_reset;
 mod half_open_suspect;
 mod icmp_unreachable;
 mod keepalive_timeout;
+mod linger2_abort;
 mod linger_close_timeout;
 mod linger_zero_abort;
 mod listener_closed_with_queue;
@@ -24,11 +26,13 @@ mod local_unreachable;
 mod peer_lost_state;
 mod peer_stuck_in_close_wait;
 mod pmtu_blackhole;
+mod port_exhausted;
 mod premature_eof;
 mod process_died;
 mod retransmission_storm;
 mod retransmission_timeout;
 mod scene;
+mod shutdown_self_reset;
 mod sigpipe_killed;
 mod simultaneous_close;
 mod socket_destroyed;
@@ -53,6 +57,12 @@ const ANY: &[Medium] = &[Medium::Loopback, Medium::Wire];
 const WIRE: &[Medium] = &[Medium::Wire];
 /// Only where the router can take part.
 const ROUTED: &[Medium] = &[Medium::Routed];
+
+/// Patterns that nothing here makes happen, and why: what their rules say only scenarios try.
+pub const NOT_PLAYED: &[(&str, &str)] = &[(
+    "memory_pressure_reset",
+    "the limits of orphans and of TCP memory are the whole host's, no namespace has its own",
+)];
 
 /// One thing that can be made to happen.
 #[derive(Debug)]
@@ -174,6 +184,7 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         accept_queue_reset::CASES,
         close_wait_leak::CASES,
         connect_abandoned::CASES,
+        connect_retry_aborted::CASES,
         connect_timeout::CASES,
         connection_refused::CASES,
         sigpipe_killed::CASES,
@@ -181,6 +192,7 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         listener_closed_with_queue::CASES,
         local_unreachable::CASES,
         linger_zero_abort::CASES,
+        linger2_abort::CASES,
         close_with_unread_data::CASES,
         broken_pipe::CASES,
         connection_reset::CASES,
@@ -190,8 +202,10 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         keepalive_timeout::CASES,
         peer_lost_state::CASES,
         peer_stuck_in_close_wait::CASES,
+        port_exhausted::CASES,
         premature_eof::CASES,
         retransmission_timeout::CASES,
+        shutdown_self_reset::CASES,
         socket_destroyed::CASES,
         socket_option_error::CASES,
         soft_error::CASES,
