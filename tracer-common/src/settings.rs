@@ -25,6 +25,18 @@ pub struct Network {
     pub mask: [u64; 2],
 }
 
+/// A cgroup of version 2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Cgroup {
+    /// Inode number of its directory.
+    pub id: u64,
+    /// How far it is below the root.
+    pub level: u32,
+    /// Always zero.
+    pub reserved: u32,
+}
+
 /// [`Settings::families`]: IPv4, mapped addresses included.
 pub const IPV4: u32 = 1;
 /// [`Settings::families`]: IPv6.
@@ -36,6 +48,8 @@ pub const IPV6: u32 = 2;
 pub struct Settings {
     /// Networks of which one must hold either end.
     pub networks: [Network; FILTER_ENTRIES],
+    /// Cgroups in which, or below which, a socket was made.
+    pub cgroups: [Cgroup; FILTER_ENTRIES],
     /// Ranges for the port of either end.
     pub ports: [PortRange; FILTER_ENTRIES],
     /// Ranges for the local port.
@@ -54,6 +68,8 @@ pub struct Settings {
     pub remote_port_count: u32,
     /// How many namespaces count.
     pub namespace_count: u32,
+    /// How many cgroups count.
+    pub cgroup_count: u32,
     /// [`IPV4`], [`IPV6`], both bits or 0 for any.
     pub families: u32,
     /// 1: every state change travels (`--events`), not only those a pattern needs.
@@ -64,12 +80,15 @@ pub struct Settings {
     pub idle_jiffies: u32,
     /// A process whose descendants' sockets are marked; 0 for none.
     pub follow: u32,
+    /// Always zero.
+    pub reserved: u32,
 }
 
 impl Settings {
     /// No filter, and only what patterns need.
     pub const NONE: Self = Self {
         networks: [Network { address: [0; 2], mask: [0; 2] }; FILTER_ENTRIES],
+        cgroups: [Cgroup { id: 0, level: 0, reserved: 0 }; FILTER_ENTRIES],
         ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
         local_ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
         remote_ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
@@ -79,10 +98,12 @@ impl Settings {
         local_port_count: 0,
         remote_port_count: 0,
         namespace_count: 0,
+        cgroup_count: 0,
         families: 0,
         every_event: 0,
         filtered: 0,
         idle_jiffies: 0,
         follow: 0,
+        reserved: 0,
     };
 }

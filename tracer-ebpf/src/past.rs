@@ -27,14 +27,16 @@ const NOTHING: Past = Past {
     fin_sent_ns: 0,
     fin_received_ns: 0,
     eof_read_ns: 0,
+    cgroup: 0,
     owner: 0,
+    ns_pid: 0,
     exit_code: 0,
     comm: [0; 16],
     source: 0,
     flags: 0,
     send_errno: 0,
     soft_told: 0,
-    reserved: [0; 4],
+    reserved: [0; 8],
 };
 
 /// The socket's past, NULL when nothing is kept.
@@ -88,6 +90,8 @@ pub(crate) fn note_owner(past: *mut Past, source: u8) {
             return;
         }
         (*past).owner = pid;
+        (*past).ns_pid = Current::get().ns_pid();
+        (*past).cgroup = Current::get().cgroup();
         if setting!(follow) != 0 && Current::get().below(setting!(follow)) {
             (*past).flags |= FOLLOWED;
         }

@@ -39,6 +39,15 @@ pub struct Task {
     pub comm: Comm,
 }
 
+/// Where a process is, besides its number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Its cgroup of version 2, by the inode number of its directory; 0 when unknown.
+    pub cgroup: u64,
+    /// Its number in its own pid namespace; 0 when unknown.
+    pub ns_pid: u32,
+}
+
 /// The kinds of event.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "fields are named as what they hold")]
@@ -70,7 +79,10 @@ pub enum What {
     /// A look at a socket.
     Sample { end: Snapshot },
     /// A look at a descriptor; the event's task is its holder.
-    Holder { end: Snapshot, fd: u32 },
+    Holder { end: Snapshot, fd: u32, place: Place },
+    /// A cgroup was made, or found: one of version 2 by its number; without one, where the event's task is in the older
+    /// hierarchies.
+    Cgroup { id: Option<u64>, path: Box<[u8]> },
     /// A look is over; it answers what was asked before it began.
     Answer { asked: Option<Cookie>, found: Presence, began: Time },
     /// Records were lost.
@@ -94,6 +106,8 @@ pub struct Called {
     pub socket: bool,
     /// Inode number of the network namespace: the socket's, or the caller's.
     pub netns: u32,
+    /// Where the caller is.
+    pub place: Place,
     /// The socket, if it is one of TCP: addresses, state, and the caller as its owner.
     pub end: Option<Snapshot>,
 }
@@ -222,6 +236,8 @@ pub struct Owner {
     pub source: Source,
     /// Its descriptor, when a scan has seen it.
     pub fd: Option<u32>,
+    /// Where it was when it was learnt.
+    pub place: Place,
 }
 
 impl Snapshot {
@@ -308,6 +324,11 @@ impl Snapshot {
         self.socket.snd_wnd == 0 && self.unsent() > 0 && self.unacked() == 0
     }
 
+    /// Whether it was made in a cgroup that is asked for; false where none is.
+    pub fn in_cgroup(&self) -> bool {
+        self.has(socket::IN_CGROUP)
+    }
+
     /// Whether the kernel has handed out a record of its end.
     pub fn end_told(&self) -> bool {
         self.past.flags & socket::TOLD != 0
@@ -335,7 +356,8 @@ impl Snapshot {
             socket::OWNER_SCAN => Source::Scan,
             _ => return None,
         };
-        Some(Owner { pid: self.past.owner, comm: Comm(self.past.comm), source, fd: None })
+        let place = Place { cgroup: self.past.cgroup, ns_pid: self.past.ns_pid };
+        Some(Owner { pid: self.past.owner, comm: Comm(self.past.comm), source, fd: None, place })
     }
 
     fn has(&self, flag: u32) -> bool {

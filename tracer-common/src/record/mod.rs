@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod call;
+pub mod cgroup;
 pub mod clock;
 pub mod error;
 pub mod exit;
@@ -48,6 +49,8 @@ pub enum Kind {
     Call = 11,
     /// [`retransmit::Retransmit`]
     Retransmit = 12,
+    /// [`cgroup::Cgroup`], those that were there before made by user space
+    Cgroup = 63,
     /// [`answer::Answer`], made by user space
     Answer = 64,
     /// [`loss::Loss`], made by user space
@@ -75,6 +78,7 @@ impl Kind {
         Self::Exit,
         Self::Call,
         Self::Retransmit,
+        Self::Cgroup,
         Self::Answer,
         Self::Loss,
         Self::Clock,

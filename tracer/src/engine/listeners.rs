@@ -50,7 +50,15 @@ impl Listeners {
         let tuple = snapshot.tuple();
         let listener = self.by_cookie.entry(cookie).or_insert_with(|| {
             self.by_port.entry((tuple.netns, tuple.local_port)).or_default().push(cookie);
-            Listener { cookie, tuple, owner: None, limit: 0, full: None, closed: None }
+            Listener {
+                cookie,
+                tuple,
+                owner: None,
+                in_cgroup: snapshot.in_cgroup(),
+                limit: 0,
+                full: None,
+                closed: None,
+            }
         });
         listener.limit = snapshot.socket.max_ack_backlog;
         listener.owner = snapshot.owner().or(listener.owner).or(holder);

@@ -9,7 +9,7 @@ use crate::{
 use std::time::Duration;
 use tracer_common::{
     State,
-    record::socket::{KEEPALIVE, OWNER_LISTEN, Past, Socket, Tuple},
+    record::socket::{IN_CGROUP, KEEPALIVE, OWNER_LISTEN, Past, Socket, Tuple},
 };
 
 /// Looks are further apart only where one takes a third of a second.
@@ -64,6 +64,7 @@ impl Engine {
         let full_since = listener.and_then(|listener| listener.full).map(|(since, _)| since);
         if let Some(owner) = listener.and_then(|listener| listener.owner) {
             (past.owner, past.comm, past.source) = (owner.pid, owner.comm.0, OWNER_LISTEN);
+            (past.cgroup, past.ns_pid) = (owner.place.cgroup, owner.place.ns_pid);
         }
         let socket = Socket {
             cookie: cookie.0,
@@ -71,6 +72,7 @@ impl Engine {
             ack_backlog: look.depth,
             max_ack_backlog: look.limit,
             state: State::Listen.number(),
+            flags: if listener.is_some_and(|listener| listener.in_cgroup) { IN_CGROUP } else { 0 },
             ..Socket::default()
         };
         self.keep_awhile(at, Snapshot { cookie, state: State::Listen, socket, past });

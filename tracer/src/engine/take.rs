@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     errno::Errno,
-    event::{Cookie, Event, Origin, Owner, Presence, Snapshot, Source, Task, What},
+    event::{Cookie, Event, Origin, Owner, Place, Presence, Snapshot, Source, Task, What},
     pattern::{CATALOGUE, Loose, Moment, Occasion, Parked, SentReset, Trigger},
     time::Time,
 };
@@ -46,7 +46,7 @@ impl Engine {
             What::Exit { death } => self.process_died(event, *death),
             What::Sample { end } if end.state == State::Listen => self.listeners.update(end, None),
             What::Sample { end } => self.sample(event.at, *end),
-            What::Holder { end, fd } => self.holder(event, end, *fd),
+            What::Holder { end, fd, place } => self.holder(event, end, *fd, *place),
             What::Answer { asked, found, began } => self.answer(event.at, *asked, *found, *began),
             What::Loss { counter, cell } if counter.is_loss() => self.losses.note(*counter, cell),
             What::Clock { hz, .. } => self.host.hz = *hz,
@@ -247,9 +247,9 @@ impl Engine {
         self.looked_at(at, end);
     }
 
-    fn holder(&mut self, event: &Event, end: &Snapshot, fd: u32) {
+    fn holder(&mut self, event: &Event, end: &Snapshot, fd: u32, place: Place) {
         let Task { pid, comm, .. } = event.task;
-        let holder = Owner { pid, comm, source: Source::Scan, fd: Some(fd) };
+        let holder = Owner { pid, comm, source: Source::Scan, fd: Some(fd), place };
         if end.state == State::Listen {
             self.listeners.update(end, Some(holder));
             return;

@@ -3,7 +3,7 @@
 use super::{Filter, kernel_network};
 use crate::{
     cli::{Cli, Command, value::Network},
-    event::{Cookie, Event, Origin, Owner, Source, Task, What},
+    event::{Cookie, Event, Origin, Owner, Place, Source, Task, What},
     finding::{Finding, FindingId, Party, Severity},
     name::Comm,
     time::Time,
@@ -23,7 +23,7 @@ fn filter(flags: &str, namespaces: &[u32]) -> Filter {
 }
 
 fn owner(pid: u32, comm: &str) -> Owner {
-    Owner { pid, comm: Comm::from(comm), source: Source::Io, fd: None }
+    Owner { pid, comm: Comm::from(comm), source: Source::Io, fd: None, place: Place::default() }
 }
 
 fn party(local: &str, remote: &str, netns: u32, owner: impl Into<Option<Owner>>) -> Party {
@@ -44,6 +44,7 @@ fn party(local: &str, remote: &str, netns: u32, owner: impl Into<Option<Owner>>)
         preexisting: false,
         uid: None,
         owner: owner.into(),
+        in_cgroup: false,
         followed: false,
     }
 }

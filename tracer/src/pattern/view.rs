@@ -252,6 +252,8 @@ pub struct Listener {
     pub tuple: Tuple,
     /// Its owner.
     pub owner: Option<Owner>,
+    /// Whether it was made in a cgroup that is asked for; false where none is.
+    pub in_cgroup: bool,
     /// Its queue's limit when last seen.
     pub limit: u32,
     /// Since when its queue is full, by the looks at it; whether that was told.

@@ -4,7 +4,7 @@ use super::{BEGIN, REASONS, end::End};
 use crate::{
     death::Death,
     errno::Errno,
-    event::{Call, Called, Delivery, Event, Origin, Presence, QueueLook, Task, What},
+    event::{Call, Called, Delivery, Event, Origin, Place, Presence, QueueLook, Task, What},
     name::Comm,
     sockopt,
     time::Time,
@@ -112,7 +112,15 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
             let call = call.context("call=NAME is missing")?;
             let netns = end.snapshot.tuple().netns;
             let end = (!bare).then_some(end.snapshot);
-            What::Called(Box::new(Called { call, fd: i32::try_from(fd)?, errno, socket: !bare, netns, end }))
+            What::Called(Box::new(Called {
+                call,
+                fd: i32::try_from(fd)?,
+                errno,
+                socket: !bare,
+                netns,
+                place: Place::default(),
+                end,
+            }))
         }
         "queue" => What::Queue { cookie: end.snapshot.cookie, tuple: end.snapshot.tuple(), look },
         "retransmit" => What::Retransmit { end: end.snapshot, refused: end.snapshot.send_errno() },
@@ -132,7 +140,7 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
         "holder" => {
             let (pid, comm) = parse_process(argument()?)?;
             task = Task { pid, tid: pid, comm };
-            What::Holder { end: end.snapshot, fd }
+            What::Holder { end: end.snapshot, fd, place: Place::default() }
         }
         "found" => {
             What::Answer { asked: Some(end.snapshot.cookie), found: presence(argument()?)?, began: at }
