@@ -132,6 +132,8 @@ impl Filter {
             | What::ResetSent { origin: Origin::Full(end), .. } => {
                 (Some((end.tuple(), Some(end.state))), end.owner(), end.past.flags & FOLLOWED != 0)
             }
+            // What has no socket is in no cgroup.
+            What::ResetSent { .. } if !self.cgroups.is_empty() => return false,
             What::ResetSent { origin: Origin::Remainder { tuple, substate, .. }, .. } => {
                 (Some((*tuple, *substate)), None, false)
             }

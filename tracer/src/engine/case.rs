@@ -42,6 +42,8 @@ pub(super) struct Case {
     pub(super) looked: Option<Presence>,
     /// Whether the owner was looked for.
     pub(super) owner_sought: bool,
+    /// Whether the look is for the owner of the listener alone.
+    pub(super) asks_whose: bool,
 }
 
 /// The open cases.

@@ -3,6 +3,7 @@
 use super::{
     Engine, LOOK_PATIENCE, LOOKS_A_SECOND, Request,
     case::{Case, CaseId, CaseKind},
+    quiet::owned_by,
     storm,
 };
 use crate::{
@@ -58,8 +59,11 @@ impl Engine {
         if case.looking.is_some() {
             // The look was not answered in time.
             case.looking = None;
-            case.looked.get_or_insert(Presence::Unknown);
+            if !case.asks_whose {
+                case.looked.get_or_insert(Presence::Unknown);
+            }
         }
+        case.asks_whose = false;
         let answers = self.ask(id, &case, now, last);
         if answers.look && case.looked.is_none() {
             self.look(id, case, now);
@@ -90,6 +94,13 @@ impl Engine {
             self.look(id, case, now);
             return;
         }
+        if !case.owner_sought && self.listener_is_in_doubt(id, now) {
+            case.owner_sought = true;
+            case.asks_whose = true;
+            self.look(id, case, now);
+            return;
+        }
+        self.name_listener(id);
         self.tell(id, &case, &answers.found, now);
     }
 
@@ -108,12 +119,33 @@ impl Engine {
                 .is_some_and(|end| end.owner().is_none() && !end.snapshot.dead() && !end.snapshot.queued())
     }
 
+    /// Whether a look should say whose the listener is that the finding will name.
+    fn listener_is_in_doubt(&self, id: CaseId, now: Time) -> bool {
+        let Some(end) = self.ends.get(id.subject) else { return false };
+        let listener = if end.queue.is_some() {
+            Some(id.subject)
+        } else {
+            let waits = end.snapshot.queued() && end.owner().is_none();
+            waits.then(|| self.listeners.of(end.tuple())).flatten().map(|listener| listener.cookie)
+        };
+        listener.is_some_and(|listener| self.listeners.in_doubt(listener, now))
+    }
+
+    /// A listener that was looked at is its owner's as it is known now.
+    fn name_listener(&mut self, id: CaseId) {
+        let owner = self.listeners.get(id.subject).and_then(|listener| listener.owner);
+        if let Some(end) = self.ends.get_mut(id.subject).filter(|end| end.queue.is_some()) {
+            owned_by(&mut end.snapshot.past, owner);
+        }
+    }
+
     /// Asks for a look, and judges again when it is answered or patience ends.
     fn look(&mut self, id: CaseId, mut case: Case, now: Time) {
         let request = match (id.kind, self.orphans.get(id.subject)) {
             (CaseKind::Parked(_) | CaseKind::On(Moment::ResetSent), Some(orphan)) => {
                 Request::Socket { cookie: orphan.cookie, tuple: orphan.tuple }
             }
+            _ if case.asks_whose => Request::Holders,
             _ => match self.ends.get(id.subject) {
                 // Whether it still waits for accept() no descriptor tells.
                 Some(end) if end.snapshot.queued() => {

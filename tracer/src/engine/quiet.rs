@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::{
-    event::{Cookie, QueueLook, Snapshot},
+    event::{Cookie, Owner, QueueLook, Snapshot},
     pattern::Moment,
     time::Time,
 };
@@ -62,10 +62,7 @@ impl Engine {
         let mut past = Past::default();
         let listener = self.listeners.get(cookie);
         let full_since = listener.and_then(|listener| listener.full).map(|(since, _)| since);
-        if let Some(owner) = listener.and_then(|listener| listener.owner) {
-            (past.owner, past.comm, past.source) = (owner.pid, owner.comm.0, OWNER_LISTEN);
-            (past.cgroup, past.ns_pid) = (owner.place.cgroup, owner.place.ns_pid);
-        }
+        owned_by(&mut past, listener.and_then(|listener| listener.owner));
         let socket = Socket {
             cookie: cookie.0,
             tuple,
@@ -80,5 +77,13 @@ impl Engine {
             end.queue = Some((look, full_since));
         }
         self.open_on(cookie, Moment::QueueFull, at);
+    }
+}
+
+/// Notes the owner of a listener as if the kernel had.
+pub(super) fn owned_by(past: &mut Past, owner: Option<Owner>) {
+    if let Some(owner) = owner {
+        (past.owner, past.comm, past.source) = (owner.pid, owner.comm.0, OWNER_LISTEN);
+        (past.cgroup, past.ns_pid) = (owner.place.cgroup, owner.place.ns_pid);
     }
 }

@@ -62,7 +62,7 @@ impl Engine {
         match (old, new) {
             (State::Listen, State::SynRecv) => {} // a child is born: nothing has happened to it
             (_, State::Listen) => self.listeners.update(&end, None),
-            (State::Listen, _) => self.listeners.close(cookie, event.at),
+            (State::Listen, _) => self.listeners.close(&end, event.at),
             (_, State::Close) if end.errno().is_some() => self.failed(event.at, end, old),
             (State::FinWait2, State::Close) if end.dead() && !end.fin_received() => self.park(event.at, end),
             (_, State::CloseWait) => {
@@ -273,6 +273,9 @@ impl Engine {
     }
 
     fn answer(&mut self, at: Time, asked: Option<Cookie>, found: Presence, began: Time) {
+        if asked.is_none() {
+            self.listeners.looked(began);
+        }
         let ids = match asked {
             Some(cookie) => self.cases.of(cookie),
             None => self.cases.looking(),
@@ -285,6 +288,10 @@ impl Engine {
                 continue;
             }
             case.looking = None;
+            if case.asks_whose {
+                self.judge(id, at);
+                continue;
+            }
             // A socket that no descriptor leads to was closed in the meantime.
             case.looked = if exact { Some(found) } else { Some(case.looked.unwrap_or(Presence::Gone)) };
             self.judge(id, at);
@@ -311,6 +318,7 @@ impl Engine {
             exact: false,
             looked: None,
             owner_sought: false,
+            asks_whose: false,
         };
         self.cases.put(id, case);
         self.judge(id, occasion.at());

@@ -57,7 +57,7 @@ impl Live {
     pub(super) fn scan_cgroups(&mut self) -> Result<()> {
         self.sights.legacy = has_legacy()?;
         for (id, path) in Hierarchy::find()?.iter().flat_map(Hierarchy::walk) {
-            self.feed(&record(id, std::process::id(), &path))?;
+            self.feed(&record(id, std::process::id(), clock::now(), &path))?;
         }
         Ok(())
     }
@@ -74,7 +74,8 @@ impl Live {
             && self.sights.wanted(pid, event.at)
             && let Some(path) = legacy_cgroup(pid, clock::now())
         {
-            self.feed(&record(0, pid, path.as_bytes()))?;
+            // Later than the event it would let the engine's time pass while older records wait to be taken.
+            self.feed(&record(0, pid, event.at, path.as_bytes()))?;
         }
         Ok(())
     }
@@ -97,13 +98,13 @@ fn owner(what: &What) -> Option<u32> {
     }
 }
 
-fn record(id: u64, pid: u32, name: &[u8]) -> Vec<u8> {
+fn record(id: u64, pid: u32, at: Time, name: &[u8]) -> Vec<u8> {
     use zerocopy::IntoBytes as _;
     let mut path = [0; PATH];
     let length = name.len().min(PATH);
     path[..length].copy_from_slice(&name[..length]);
     let mut header = header::<Cgroup>(Kind::Cgroup, 0);
-    header.pid = pid;
+    (header.pid, header.at_ns) = (pid, at.0);
     Cgroup { header, id, path }.as_bytes().to_vec()
 }
 

@@ -201,6 +201,8 @@ impl Live {
         self.probes.flush_log();
         self.note_losses()?;
         self.advance()?;
+        self.looks.hurry();
+        self.serve()?;
         self.engine.finish();
         if let Some(recorder) = &mut self.recorder {
             recorder.flush()?;

@@ -43,7 +43,13 @@ fn tuple(local: &str, remote: &str) -> Tuple {
 }
 
 fn owner(comm: &str, pid: u32, source: Source) -> Owner {
-    Owner { pid, comm: Comm::from(comm), source, fd: Some(5), place: Place { cgroup: 7, ns_pid: 1 } }
+    Owner {
+        pid,
+        comm: Comm::from(comm),
+        source,
+        fd: Some(5),
+        place: Place { cgroup: 7, ns_pid: pid % 1_000 },
+    }
 }
 
 /// Both ends are here; everything that may be known is.
