@@ -224,9 +224,8 @@ mod tests {
         Snapshot { cookie: COOKIE, state: State::Listen, socket, past }
     }
 
-    fn holder(pid: u32, comm: &str) -> Option<Owner> {
-        let comm = Comm::from(comm);
-        Some(Owner { pid, comm, source: Source::Scan, fd: Some(3), place: Place::default() })
+    fn holder(pid: u32, comm: &str) -> Owner {
+        Owner { pid, comm: Comm::from(comm), source: Source::Scan, fd: Some(3), place: Place::default() }
     }
 
     /// Its owner after a look that finds these.
@@ -235,7 +234,7 @@ mod tests {
         listeners.update(&listener(), None);
         assert!(listeners.in_doubt(COOKIE, Time(1)));
         for (pid, comm) in holders {
-            listeners.update(&listener(), holder(*pid, comm));
+            listeners.update(&listener(), Some(holder(*pid, comm)));
         }
         listeners.looked(Time(1));
         assert_eq!(listeners.in_doubt(COOKIE, Time(2)), holders.is_empty());
