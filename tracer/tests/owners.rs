@@ -8,8 +8,13 @@ mod support;
 #[path = "owners/load.rs"]
 mod load;
 
+#[path = "owners/group.rs"]
+mod group;
+
+use group::Group;
 use load::{End, Label, Load, Ports};
-use serde_json::Value;
+use nix::sched::{CloneFlags, unshare};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use support::{Namespace, Watch, skipped};
 
@@ -57,6 +62,41 @@ fn owners_are_told_and_bystanders_are_not() {
         findings.len()
     );
     assert!(missed.len() * 100 <= labels.len(), "{missed:#?}\n{findings:#?}");
+}
+
+#[test]
+fn a_container_that_is_gone_is_told_and_what_is_outside_is_not() {
+    let test = "a_container_that_is_gone_is_told_and_what_is_outside_is_not";
+    if skipped(test) {
+        return;
+    }
+    let Some(outer) = Group::new(&format!("tcptrace-{}.slice", std::process::id())) else {
+        println!("SKIP {test}: no cgroup of version 2 can be made here");
+        return;
+    };
+    let id = "5eed".repeat(16);
+    let namespace = Namespace::new();
+    let mut watch = Watch::start(namespace.inode(), &["--cgroup", outer.path()]);
+    // Made under the eyes of the watch, and gone before it has told.
+    let inner = outer.inner(&format!("docker-{id}.scope"));
+    let own_numbers = || unshare(CloneFlags::CLONE_NEWPID).expect("root may");
+    let inside = Load::refused(&namespace, own_numbers);
+    inner.take(inside.pid());
+    let outside = Load::refused(&namespace, || {});
+    let pid = inside.pid();
+    inside.run();
+    outside.run();
+    drop(inner);
+    let (findings, stop) = watch.stop();
+    assert_eq!(stop["malformed"], 0, "{stop}");
+    let [finding] = &findings[..] else { panic!("one is inside: {findings:#?}") };
+    assert_eq!(finding["pattern"], "connection_refused", "{finding}");
+    let process = &finding["process"];
+    assert_eq!((&process["pid"], &process["ns_pid"]), (&json!(pid), &json!(1)), "{process}");
+    assert_eq!(process["container"], json!({ "id": id, "runtime": "docker" }), "{process}");
+    assert!(
+        process["cgroup"].as_str().is_some_and(|path| path.ends_with(&format!(".slice/docker-{id}.scope")))
+    );
 }
 
 /// The connection a finding is about, and at which of its ends it is.

@@ -53,11 +53,26 @@ pub(crate) struct Load {
 impl Load {
     /// Starts it; its old connections are there when this returns.
     pub(crate) fn start(namespace: &Namespace, each: usize) -> Self {
+        Self::begin(namespace, &[&each.to_string()], || {})
+    }
+
+    /// Starts a process that waits to be refused, with something done first by the thread that starts it.
+    pub(crate) fn refused(namespace: &Namespace, before: impl FnOnce() + Send) -> Self {
+        Self::begin(namespace, &["refused", "7"], before)
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn begin(namespace: &Namespace, arguments: &[&str], before: impl FnOnce() + Send) -> Self {
         let program = program();
         let mut started = None;
         namespace.run(|| {
+            before();
             let mut command = Command::new(program);
-            command.arg(each.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
             started = Some(command.spawn().expect("the program runs"));
         });
         let mut child = started.expect("it was started");

@@ -3,7 +3,7 @@
  *
  * Who holds which end is told on lines `END PORT-PORT PID[,PID…] KIND [MODE]`: the client's port and the server's; the
  * first process is the one that uses the end, the other has held it, too. The first line is `ready`; then it waits for
- * one to read.
+ * one to read. `owners refused PORT` waits likewise, and is refused by a port at which nobody listens.
  */
 
 #define _GNU_SOURCE
@@ -83,7 +83,7 @@ static int connection(int port)
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd == -1 || connect(fd, (struct sockaddr *)&to, sizeof(to)) == -1)
+	if (fd == -1 || (connect(fd, (struct sockaddr *)&to, sizeof(to)) == -1 && errno != ECONNREFUSED))
 		broken("connecting");
 	return fd;
 }
@@ -566,6 +566,13 @@ int main(int argc, char **argv)
 			late_server(atoi(argv[3]), atoi(argv[4]), count);
 		else
 			plain_server(atoi(argv[3]), argv[1], count);
+		return 0;
+	}
+	if (argc == 3 && strcmp(argv[1], "refused") == 0) {
+		tell("ready\n");
+		if (read(STDIN_FILENO, line, sizeof(line)) <= 0)
+			broken("waiting");
+		connection(count);
 		return 0;
 	}
 	if (argc != 2 || pipe(go) == -1 || pipe(gate) == -1)
