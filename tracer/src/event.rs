@@ -324,6 +324,13 @@ impl Snapshot {
         self.socket.snd_wnd == 0 && self.unsent() > 0 && self.unacked() == 0
     }
 
+    /// Whether the process that connected has neither sent nor received anything: SYN and FIN count as one byte each.
+    /// `tcp_snd_una_update()`, <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c>
+    pub fn silent(&self) -> bool {
+        let read = self.socket.bytes_received.saturating_sub(self.unread().into());
+        read <= 1 && self.socket.bytes_acked == 1 && self.undelivered() == 0
+    }
+
     /// Whether it was made in a cgroup that is asked for; false where none is.
     pub fn in_cgroup(&self) -> bool {
         self.has(socket::IN_CGROUP)

@@ -7,7 +7,7 @@ use super::{
     storm,
 };
 use crate::{
-    event::{Cookie, Owner, Presence},
+    event::{Cookie, Owner, Presence, Source},
     finding::Direction,
     pattern::{
         CATALOGUE, End, Found, Group, Listener, Moment, Pattern, STORM_WINDOW, Trigger, Verdict, View,
@@ -17,7 +17,7 @@ use crate::{
 use std::{net::SocketAddr, time::Duration};
 use tracer_common::{
     State,
-    record::socket::{INCOMING, OUTGOING, Past, Tuple},
+    record::socket::{INCOMING, OUTGOING, OWNER_SCAN, Past, Tuple},
 };
 
 /// A call that waits in the kernel returns this soon after what it waits for, if the host is not overloaded.
@@ -94,6 +94,18 @@ impl Engine {
             self.look(id, case, now);
             return;
         }
+        if !case.owner_sought && self.owner_may_have_left(id) {
+            if let Some(end) = self.ends.get_mut(id.subject) {
+                end.holder = None;
+            }
+            case.owner_sought = true;
+            (case.asks_whose, case.asks_holder) = (true, true);
+            self.look(id, case, now);
+            return;
+        }
+        if case.asks_holder {
+            self.name_holder(id);
+        }
         if !case.owner_sought && self.listener_is_in_doubt(id, now) {
             case.owner_sought = true;
             case.asks_whose = true;
@@ -117,6 +129,28 @@ impl Engine {
                 .ends
                 .get(id.subject)
                 .is_some_and(|end| end.owner().is_none() && !end.snapshot.dead() && !end.snapshot.queued())
+    }
+
+    /// Whether the owner has connected and done nothing more, so that it may have passed the connection on since.
+    fn owner_may_have_left(&self, id: CaseId) -> bool {
+        let Some(end) = self.ends.get(id.subject) else { return false };
+        let connected = end.failed.is_some_and(|(_, old, _)| old != State::SynSent);
+        connected
+            && end.observed.is_empty()
+            && !end.snapshot.dead()
+            && end.snapshot.silent()
+            && end.owner().is_some_and(|owner| owner.source == Source::Connect)
+    }
+
+    /// An owner that a look has not found among the holders has left the connection to the one it found.
+    fn name_holder(&mut self, id: CaseId) {
+        let Some(end) = self.ends.get_mut(id.subject) else { return };
+        if let Some(holder) = end.holder.filter(|holder| holder.pid != end.snapshot.past.owner)
+            && end.observed.is_empty()
+        {
+            owned_by(&mut end.snapshot.past, Some(holder));
+            end.snapshot.past.source = OWNER_SCAN;
+        }
     }
 
     /// Whether a look should say whose the listener is that the finding will name.

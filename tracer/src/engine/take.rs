@@ -319,6 +319,7 @@ impl Engine {
             looked: None,
             owner_sought: false,
             asks_whose: false,
+            asks_holder: false,
         };
         self.cases.put(id, case);
         self.judge(id, occasion.at());
