@@ -124,6 +124,20 @@ layout! {
     namespaces_net: "The network namespace among them.", "nsproxy" "net_ns";
     task_leader: "The first thread of its process.", "task_struct" "group_leader";
     task_parent: "The task that forked it, or took it over.", "task_struct" "real_parent";
+    task_cgroups: "Its cgroups.", "task_struct" "cgroups";
+    cgroups_default: "The one of version 2 among them.", "css_set" "dfl_cgrp";
+    sock_cgroup: "The cgroup a socket was made in, since Linux 5.15.", "sock" "sk_cgrp_data.cgroup";
+    cgroup_node: "A cgroup's directory.", "cgroup" "kn";
+    node_id: "Its inode number.", "kernfs_node" "id";
+    cgroup_level: "How far a cgroup is below the root.", "cgroup" "level";
+    cgroup_ancestors: "Those above it and itself, by level, since Linux 6.1.", "cgroup" "ancestors";
+    cgroup_ancestor_ids: "Their inode numbers, before.", "cgroup" "ancestor_ids";
+    cgroup_root: "A cgroup's hierarchy.", "cgroup" "root";
+    root_number: "The number of a hierarchy; that of version 2 is 0.", "cgroup_root" "hierarchy_id";
+    task_pid: "What numbers a task has.", "task_struct" "thread_pid";
+    pid_level: "How many pid namespaces a task's own is below the first.", "pid" "level";
+    pid_numbers: "Its number in each of them.", "pid" "numbers";
+    pid_number: "The number itself.", "upid" "nr";
 }
 
 /// Numbers of kernel enumerators and bits; [`ABSENT`] where the running kernel has none.
@@ -188,6 +202,8 @@ pub struct Numbers {
     pub call_getsockopt: u32,
     /// Bit mask in the thread's status of a call by another numbering (32-bit); 0 where there is none.
     pub call_compat: u32,
+    /// Bytes of a `struct upid`.
+    pub upid_size: u32,
 }
 
 impl Numbers {
@@ -222,5 +238,6 @@ impl Numbers {
         call_setsockopt: ABSENT,
         call_getsockopt: ABSENT,
         call_compat: 0,
+        upid_size: ABSENT,
     };
 }

@@ -25,6 +25,18 @@ pub struct Network {
     pub mask: [u64; 2],
 }
 
+/// A cgroup of version 2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Cgroup {
+    /// Inode number of its directory.
+    pub id: u64,
+    /// How far it is below the root.
+    pub level: u32,
+    /// Always zero.
+    pub reserved: u32,
+}
+
 /// [`Settings::families`]: IPv4, mapped addresses included.
 pub const IPV4: u32 = 1;
 /// [`Settings::families`]: IPv6.
@@ -40,6 +52,8 @@ pub struct Settings {
     pub lossy_over_ns: u64,
     /// A close that is not acknowledged for so long is told, in nanoseconds; 0 for never.
     pub stuck_after_ns: u64,
+    /// Cgroups in which, or below which, a socket was made.
+    pub cgroups: [Cgroup; FILTER_ENTRIES],
     /// Ranges for the port of either end.
     pub ports: [PortRange; FILTER_ENTRIES],
     /// Ranges for the local port.
@@ -58,6 +72,8 @@ pub struct Settings {
     pub remote_port_count: u32,
     /// How many namespaces count.
     pub namespace_count: u32,
+    /// How many cgroups count.
+    pub cgroup_count: u32,
     /// [`IPV4`], [`IPV6`], both bits or 0 for any.
     pub families: u32,
     /// 1: every state change travels (`--events`), not only those a pattern needs.
@@ -80,6 +96,8 @@ pub struct Settings {
     pub follow: u32,
     /// 1: what explains the kernel's own counters is counted ([`crate::reconcile`]).
     pub reconcile: u32,
+    /// Always zero.
+    pub reserved: u32,
 }
 
 impl Settings {
@@ -88,6 +106,7 @@ impl Settings {
         networks: [Network { address: [0; 2], mask: [0; 2] }; FILTER_ENTRIES],
         lossy_over_ns: 0,
         stuck_after_ns: 0,
+        cgroups: [Cgroup { id: 0, level: 0, reserved: 0 }; FILTER_ENTRIES],
         ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
         local_ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
         remote_ports: [PortRange { first: 0, last: 0 }; FILTER_ENTRIES],
@@ -97,6 +116,7 @@ impl Settings {
         local_port_count: 0,
         remote_port_count: 0,
         namespace_count: 0,
+        cgroup_count: 0,
         families: 0,
         every_event: 0,
         filtered: 0,
@@ -108,5 +128,6 @@ impl Settings {
         lingers: 0,
         follow: 0,
         reconcile: 0,
+        reserved: 0,
     };
 }

@@ -1,9 +1,13 @@
 //! Is this connection asked for? Filters that are off cost nothing: the verifier removes them.
 
-use crate::{kernel::setting, matching};
+use crate::{
+    kernel::{offset, peek, setting},
+    matching,
+};
 use tracer_common::{
+    layout::ABSENT,
     record::socket::{MAPPED_HIGH, MAPPED_LOW, Tuple},
-    settings::{FILTER_ENTRIES, IPV4, IPV6, Network, PortRange},
+    settings::{Cgroup, FILTER_ENTRIES, IPV4, IPV6, Network, PortRange},
 };
 
 /// Whether the filters let a connection pass. A local port of 0 is not yet decided and passes.
@@ -25,8 +29,39 @@ pub(crate) fn wants_process(netns: u32, now: u64) -> bool {
         | setting!(local_port_count)
         | setting!(remote_port_count)
         | setting!(network_count)
+        | setting!(cgroup_count)
         | setting!(families);
     wants_namespace(netns) && (of_connections == 0 || matching::recent(now))
+}
+
+/// Whether a socket passes that was made in this cgroup, a `struct cgroup` by its address: it or one above it must be
+/// asked for, where any is.
+#[inline(always)]
+pub(crate) fn wants_cgroup(cgroup: usize) -> bool {
+    let count = setting!(cgroup_count);
+    count == 0 || {
+        let level: u32 = peek(cgroup, offset!(cgroup_level));
+        any_of(count, |i| {
+            let wanted: Cgroup = setting!(cgroups[i]);
+            level >= wanted.level && ancestor(cgroup, wanted.level) == wanted.id
+        })
+    }
+}
+
+/// The inode number of the cgroup above this one, or itself, at a level that it has.
+#[inline(always)]
+fn ancestor(cgroup: usize, level: u32) -> u64 {
+    let at = |offset: u32| cgroup + offset as usize + level as usize * size_of::<u64>();
+    if cgroup == 0 {
+        0
+    } else if offset!(cgroup_ancestors) != ABSENT {
+        let above: usize = peek(at(offset!(cgroup_ancestors)), 0);
+        peek(peek(above, offset!(cgroup_node)), offset!(node_id))
+    } else if offset!(cgroup_ancestor_ids) != ABSENT {
+        peek(at(offset!(cgroup_ancestor_ids)), 0)
+    } else {
+        0
+    }
 }
 
 #[inline(always)]

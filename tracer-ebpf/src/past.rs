@@ -27,7 +27,9 @@ const NOTHING: Past = Past {
     fin_sent_ns: 0,
     fin_received_ns: 0,
     eof_read_ns: 0,
+    cgroup: 0,
     owner: 0,
+    ns_pid: 0,
     exit_code: 0,
     comm: [0; 16],
     source: 0,
@@ -37,7 +39,7 @@ const NOTHING: Past = Past {
     ttl: 0,
     reset_ttl: 0,
     marks: 0,
-    reserved: 0,
+    reserved: [0; 5],
 };
 
 /// The socket's past, NULL when nothing is kept.
@@ -91,6 +93,8 @@ pub(crate) fn note_owner(past: *mut Past, source: u8) {
             return;
         }
         (*past).owner = pid;
+        (*past).ns_pid = Current::get().ns_pid();
+        (*past).cgroup = Current::get().cgroup();
         if setting!(follow) != 0 && Current::get().below(setting!(follow)) {
             (*past).flags |= FOLLOWED;
         }

@@ -1,7 +1,7 @@
 //! Reads of `struct sock` and what embeds it; all such reads are here.
 
 use crate::{
-    kernel::{load, number, offset, peek},
+    kernel::{load, number, offset, peek, setting},
     task,
 };
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock};
@@ -10,8 +10,8 @@ use tracer_common::{
     State,
     layout::ABSENT,
     record::socket::{
-        DEAD, DONE, EXITING, FAST_OPEN, KEEPALIVE, KERNEL_THREAD, LINGER, LINGER_ZERO, MAPPED_HIGH,
-        MAPPED_LOW, MPTCP, NO_SOCKET, OWNED, SHUTDOWN_MASK, Socket, Tuple,
+        DEAD, DONE, EXITING, FAST_OPEN, IN_CGROUP, KEEPALIVE, KERNEL_THREAD, LINGER, LINGER_ZERO,
+        MAPPED_HIGH, MAPPED_LOW, MPTCP, NO_SOCKET, OWNED, SHUTDOWN_MASK, Socket, Tuple,
     },
 };
 
@@ -74,6 +74,12 @@ impl Common {
     #[inline(always)]
     pub(crate) fn net(self) -> *const u8 {
         load::<usize>(self.0, offset!(net)) as *const u8
+    }
+
+    /// The address of the cgroup a full socket was made in, or its listener was; 0 when unknown.
+    #[inline(always)]
+    pub(crate) fn cgroup(self) -> usize {
+        load(self.0, offset!(sock_cgroup))
     }
 
     /// Inode number of the network namespace.
@@ -365,6 +371,7 @@ impl Tcp {
             | bit(load::<usize>(self.0, offset!(socket)) == 0, NO_SOCKET)
             | bit(load::<usize>(self.0, offset!(fastopen_rsk)) != 0, FAST_OPEN)
             | bit(self.mptcp(), MPTCP)
+            | bit(setting!(cgroup_count) != 0, IN_CGROUP) // what is not passes no filter
             | bit(task.exiting(), EXITING)
             | bit(task.kernel_thread(), KERNEL_THREAD)
     }

@@ -1,8 +1,8 @@
 //! The task that runs while a hook does.
 
-use crate::kernel::{load, offset, peek};
+use crate::kernel::{load, number, offset, peek};
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_task_pt_regs};
-use tracer_common::record::exit::OUT_OF_MEMORY;
+use tracer_common::{layout::ABSENT, record::exit::OUT_OF_MEMORY};
 
 /// `PF_EXITING`: the task is in do_exit(), and its exit code is final.
 /// <https://github.com/torvalds/linux/blob/v6.12/include/linux/sched.h#L1660>
@@ -12,6 +12,10 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// How far up ancestors are looked for.
 const GENERATIONS: usize = 16;
+
+/// As many bits as levels of pid namespaces have, of which the kernel allows 32.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/linux/pid_namespace.h#L14>
+const LEVELS: u32 = 0x3f;
 
 /// The current task.
 #[derive(Clone, Copy)]
@@ -50,6 +54,18 @@ impl Current {
             task = load::<usize>(task, offset!(task_parent)) as *const u8;
         }
         false
+    }
+
+    /// Its cgroup of version 2, by the inode number of the directory.
+    #[inline(always)]
+    pub(crate) fn cgroup(self) -> u64 {
+        cgroup(self.0)
+    }
+
+    /// The number of its process in the process's own pid namespace.
+    #[inline(always)]
+    pub(crate) fn ns_pid(self) -> u32 {
+        ns_pid(self.0)
     }
 
     /// The name of its process: that of the first thread, which `ps` and `ss` show.
@@ -127,6 +143,27 @@ pub(crate) fn comm(task: *const u8) -> [u8; 16] {
     comm[..8].copy_from_slice(&low);
     comm[8..].copy_from_slice(&high);
     comm
+}
+
+/// The cgroup of version 2 of a task, by the inode number of the directory.
+#[inline(always)]
+pub(crate) fn cgroup(task: *const u8) -> u64 {
+    let groups = load::<usize>(task, offset!(task_cgroups)) as *const u8;
+    let group = load::<usize>(groups, offset!(cgroups_default)) as *const u8;
+    load(load::<usize>(group, offset!(cgroup_node)) as *const u8, offset!(node_id))
+}
+
+/// The number of a task's process in the process's own pid namespace, which is the last of those it is numbered in.
+///
+/// The first thread keeps its numbers as long as another one runs.
+#[inline(always)]
+pub(crate) fn ns_pid(task: *const u8) -> u32 {
+    let leader = load::<usize>(task, offset!(task_leader));
+    let pid: usize = peek(leader, offset!(task_pid));
+    let number = offset!(pid_numbers) as usize
+        + (peek::<u32>(pid, offset!(pid_level)) & LEVELS) as usize * number!(upid_size) as usize
+        + offset!(pid_number) as usize;
+    if pid == 0 || number!(upid_size) == ABSENT { 0 } else { peek(pid + number, 0) }
 }
 
 /// The current process and thread.

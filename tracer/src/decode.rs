@@ -4,8 +4,8 @@ use crate::{
     death::Death,
     errno::Errno,
     event::{
-        Call, Called, Cookie, Delivery, Drop, Event, HalfOpen, Origin, Presence, QueueLook, Resent, Snapshot,
-        Task, What,
+        Call, Called, Cookie, Delivery, Drop, Event, HalfOpen, Origin, Place, Presence, QueueLook, Resent,
+        Snapshot, Task, What,
     },
     name::Comm,
     time::Time,
@@ -19,6 +19,7 @@ use tracer_common::{
         Header, Kind,
         answer::{self, Answer},
         call,
+        cgroup::{Cgroup, PATH},
         clock::Clock,
         drop,
         error::ErrorReport,
@@ -33,7 +34,7 @@ use tracer_common::{
         sample::Sample,
         send_length::SendLength,
         signal::{self, Signal},
-        socket::{FOLLOWED, OUTGOING, OWNER_CONNECT, OWNER_IO, Past, Socket},
+        socket::{FOLLOWED, IN_CGROUP, OUTGOING, OWNER_CONNECT, OWNER_IO, Past, Socket},
         state_change::StateChange,
         synack::Synack,
     },
@@ -104,7 +105,8 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
         }
         Kind::Holder => {
             let record: Holder = read(bytes)?;
-            What::Holder { end: snapshot(record.socket, record.past)?, fd: record.fd }
+            let place = Place { cgroup: record.cgroup, ns_pid: record.ns_pid };
+            What::Holder { end: snapshot(record.socket, record.past)?, fd: record.fd, place }
         }
         Kind::Signal => {
             let record: Signal = read(bytes)?;
@@ -148,6 +150,11 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
                 half_open: record.half_open,
                 acked: record.acked != 0,
             }))
+        }
+        Kind::Cgroup => {
+            let record: Cgroup = read(bytes)?;
+            let length = record.path.iter().position(|byte| *byte == 0).unwrap_or(PATH);
+            What::Cgroup { id: (record.id != 0).then_some(record.id), path: record.path[..length].into() }
         }
         Kind::Queue => {
             let record: Queue = read(bytes)?;
@@ -238,7 +245,8 @@ fn called(record: &call::Call) -> Result<Called, Malformed> {
     let errno = Errno::from_number(number).ok_or(Malformed::Call(record.call))?;
     let end = (record.flags & call::TCP != 0).then(|| end_of_call(record, call)).transpose()?;
     let netns = record.tuple.netns;
-    Ok(Called { call, fd: record.fd, errno, socket: record.flags & call::SOCKET != 0, netns, end })
+    let place = Place { cgroup: record.cgroup, ns_pid: record.ns_pid };
+    Ok(Called { call, fd: record.fd, errno, socket: record.flags & call::SOCKET != 0, netns, place, end })
 }
 
 /// The socket as the call shows it; who calls owns it.
@@ -250,11 +258,20 @@ fn end_of_call(record: &call::Call, call: Call) -> Result<Snapshot, Malformed> {
         max_ack_backlog: record.max_ack_backlog,
         uid: record.uid,
         state: record.state,
+        flags: if record.flags & call::IN_CGROUP == 0 { 0 } else { IN_CGROUP },
         ..Socket::default()
     };
     let (source, flags) = if call == Call::Connect { (OWNER_CONNECT, OUTGOING) } else { (OWNER_IO, 0) };
     let flags = if record.flags & call::FOLLOWED == 0 { flags } else { flags | FOLLOWED };
-    let past = Past { owner: record.header.pid, comm: record.header.comm, source, flags, ..Past::default() };
+    let past = Past {
+        cgroup: record.cgroup,
+        owner: record.header.pid,
+        ns_pid: record.ns_pid,
+        comm: record.header.comm,
+        source,
+        flags,
+        ..Past::default()
+    };
     snapshot(socket, past)
 }
 

@@ -43,6 +43,15 @@ pub struct Task {
     pub comm: Comm,
 }
 
+/// Where a process is, besides its number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Its cgroup of version 2, by the inode number of its directory; 0 when unknown.
+    pub cgroup: u64,
+    /// Its number in its own pid namespace; 0 when unknown.
+    pub ns_pid: u32,
+}
+
 /// The kinds of event.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "fields are named as what they hold")]
@@ -78,7 +87,10 @@ pub enum What {
     /// A look at a socket.
     Sample { end: Snapshot },
     /// A look at a descriptor; the event's task is its holder.
-    Holder { end: Snapshot, fd: u32 },
+    Holder { end: Snapshot, fd: u32, place: Place },
+    /// A cgroup was made, or found: one of version 2 by its number; without one, where the event's task is in the older
+    /// hierarchies.
+    Cgroup { id: Option<u64>, path: Box<[u8]> },
     /// A look is over; it answers what was asked before it began.
     Answer { asked: Option<Cookie>, found: Presence, began: Time },
     /// Records were lost.
@@ -163,6 +175,8 @@ pub struct Called {
     pub socket: bool,
     /// Inode number of the network namespace: the socket's, or the caller's.
     pub netns: u32,
+    /// Where the caller is.
+    pub place: Place,
     /// The socket, if it is one of TCP: addresses, state, and the caller as its owner.
     pub end: Option<Snapshot>,
 }

@@ -2,10 +2,10 @@
 
 use crate::{
     cli::{
-        value::{Network, Ports},
+        value::{Cgroup, Network, Ports},
         watch::WatchArgs,
     },
-    event::{Event, Origin, Owner, Source, What},
+    event::{Event, Origin, Owner, Place, Source, What},
     finding::{Finding, Party, Severity},
     name::Comm,
     time::Time,
@@ -29,6 +29,7 @@ pub struct Filter {
     pids: BTreeSet<u32>,
     comms: Vec<Comm>,
     namespaces: Vec<u32>,
+    cgroups: Vec<settings::Cgroup>,
     min_severity: Severity,
     own_pid: Option<u32>,
     /// Whether findings are limited to processes below the command that was started.
@@ -55,6 +56,7 @@ impl Filter {
             pids: arguments.pid.iter().copied().collect(),
             comms: arguments.comm.iter().map(|name| Comm::from(name.as_str())).collect(),
             namespaces,
+            cgroups: arguments.cgroup.iter().map(Cgroup::setting).collect(),
             min_severity: arguments.min_severity,
             own_pid: (!arguments.itself).then(std::process::id),
             below_command: !arguments.command.is_empty(),
@@ -83,6 +85,8 @@ impl Filter {
             settings.namespaces[..self.namespaces.len()].copy_from_slice(&self.namespaces);
             settings.namespace_count = count(self.namespaces.len());
         }
+        settings.cgroups[..self.cgroups.len()].copy_from_slice(&self.cgroups);
+        settings.cgroup_count = count(self.cgroups.len());
         settings.families = match (self.ipv4, self.ipv6) {
             (true, false) => settings::IPV4,
             (false, true) => settings::IPV6,
@@ -93,6 +97,7 @@ impl Filter {
             | settings.remote_port_count
             | settings.network_count
             | settings.namespace_count
+            | settings.cgroup_count
             | settings.families;
         settings.filtered = u32::from(on != 0);
         settings.reconcile = self.everybody().into();
@@ -122,7 +127,7 @@ impl Filter {
             && (!self.below_command || ends.iter().any(|end| end.followed))
             && ends.iter().any(|end| {
                 if end.connected() {
-                    self.wants_connection(&end.tuple, end.state)
+                    self.wants_connection(&end.tuple, end.state) && (self.cgroups.is_empty() || end.in_cgroup)
                 } else {
                     self.wants_namespace(end.tuple.netns)
                 }
@@ -142,6 +147,8 @@ impl Filter {
             | What::ResetSent { origin: Origin::Full(end), .. } => {
                 (Some((end.tuple(), Some(end.state))), end.owner(), end.past.flags & FOLLOWED != 0)
             }
+            // What has no socket is in no cgroup.
+            What::ResetSent { .. } if !self.cgroups.is_empty() => return false,
             What::ResetSent { origin: Origin::Remainder { tuple, substate, .. }, .. } => {
                 (Some((*tuple, *substate)), None, false)
             }
@@ -223,7 +230,13 @@ impl Filter {
 
 /// Who runs at an event that is its own doing.
 fn caller(event: &Event) -> Owner {
-    Owner { pid: event.task.pid, comm: event.task.comm, source: Source::Io, fd: None }
+    Owner {
+        pid: event.task.pid,
+        comm: event.task.comm,
+        source: Source::Io,
+        fd: None,
+        place: Place::default(),
+    }
 }
 
 fn count(entries: usize) -> u32 {

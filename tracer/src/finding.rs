@@ -91,6 +91,8 @@ pub struct Party {
     pub uid: Option<u32>,
     /// The process that owns it; never a bystander.
     pub owner: Option<Owner>,
+    /// Whether its socket was made in a cgroup that is asked for; false where none is.
+    pub in_cgroup: bool,
     /// Whether that is a process below this one: the command it started.
     pub followed: bool,
 }

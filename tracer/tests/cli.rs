@@ -42,7 +42,6 @@ fn what_is_not_built_is_no_command_and_no_flag() {
     for arguments in [
         vec!["top"],
         vec!["record", "x"],
-        vec!["watch", "--cgroup", "/x"],
         vec!["watch", "--config", "/x"],
         vec!["watch", "--backend", "kprobe"],
         vec!["watch", "--format", "ecs"],
@@ -66,6 +65,8 @@ fn nonsense_is_a_usage_error_that_names_what_would_be_valid() {
         (vec!["watch", "--netns", "0"], "/proc/self/ns/net"),
         (vec!["watch", "--netns", "net:[4026531840]"], "'4026531840'"),
         (vec!["watch", "--netns", "no-such-namespace"], "did you mean '/"),
+        (vec!["watch", "--cgroup", "/no/such/cgroup"], "cgroup of version 2"),
+        (vec!["watch", "--cgroup", "/etc"], "cgroup of version 2"),
         (vec!["watch", "--pid", "0"], "process id from 1"),
         (vec!["watch", "--comm", ""], "empty"),
         (vec!["watch", "--pattern", "conection_reset"], "'connection_reset'"),

@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("recording", &["pattern"]),
     ("enrich", &["name", "time"]),
     ("kernel", &["name", "time", "errno", "event"]),
-    ("live", &["time", "errno", "event", "finding", "decode", "engine", "recording", "kernel"]),
+    ("live", &["time", "errno", "event", "finding", "decode", "engine", "enrich", "recording", "kernel"]),
     ("lab", &[]),
     ("filter", &["name", "time", "event", "finding", "pattern", "cli"]),
     ("cli", &["time", "finding", "pattern"]),

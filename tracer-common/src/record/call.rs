@@ -34,10 +34,14 @@ pub struct Call {
     pub uid: u32,
     /// [`SOCKET`], [`TCP`].
     pub flags: u32,
+    /// The caller's cgroup, as [`super::socket::Past::cgroup`].
+    pub cgroup: u64,
+    /// Its number in its own pid namespace; 0 when unknown.
+    pub ns_pid: u32,
     /// A [`crate::State`] number; 0 without a socket of TCP.
     pub state: u8,
     /// Always zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 3],
 }
 
 /// [`Call::call`]: `connect`.
@@ -59,3 +63,5 @@ pub const SOCKET: u32 = 1;
 pub const TCP: u32 = 2;
 /// [`Call::flags`]: the caller is the followed process or below it.
 pub const FOLLOWED: u32 = 4;
+/// [`Call::flags`]: the socket was made in a cgroup that is asked for, or below.
+pub const IN_CGROUP: u32 = 8;

@@ -18,6 +18,8 @@ pub struct Holder {
     pub past: Past,
     /// The descriptor's number.
     pub fd: u32,
-    /// Always zero.
-    pub reserved: u32,
+    /// The holder's number in its own pid namespace; 0 when unknown.
+    pub ns_pid: u32,
+    /// Its cgroup, as [`Past::cgroup`].
+    pub cgroup: u64,
 }

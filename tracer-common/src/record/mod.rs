@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod call;
+pub mod cgroup;
 pub mod clock;
 pub mod drop;
 pub mod error;
@@ -54,6 +55,8 @@ pub enum Kind {
     Drop = 13,
     /// [`synack::Synack`]
     Synack = 14,
+    /// [`cgroup::Cgroup`], those that were there before made by user space
+    Cgroup = 63,
     /// [`answer::Answer`], made by user space
     Answer = 64,
     /// [`loss::Loss`], made by user space
@@ -83,6 +86,7 @@ impl Kind {
         Self::Retransmit,
         Self::Drop,
         Self::Synack,
+        Self::Cgroup,
         Self::Answer,
         Self::Loss,
         Self::Clock,

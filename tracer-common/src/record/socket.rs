@@ -94,6 +94,9 @@ pub const EXITING: u32 = 1 << 9;
 /// [`Socket::flags`]: the running task is a kernel thread.
 pub const KERNEL_THREAD: u32 = 1 << 10;
 
+/// [`Socket::flags`]: it was made in a cgroup that is asked for, or below; set only where some are.
+pub const IN_CGROUP: u32 = 1 << 11;
+
 /// [`Socket::shutdown`]: the process wants no more data.
 /// <https://github.com/torvalds/linux/blob/v6.12/include/net/sock.h#L1537-L1539>
 pub const RCV_SHUTDOWN: u8 = 1;
@@ -223,8 +226,12 @@ pub struct Past {
     pub fin_received_ns: u64,
     /// A receive call returned 0: the process was told of the peer's FIN.
     pub eof_read_ns: u64,
+    /// The owner's cgroup of version 2, by the inode number of its directory, when the owner was learnt; 0 when unknown.
+    pub cgroup: u64,
     /// The newest owner (thread group); 0 when unknown.
     pub owner: u32,
+    /// The owner's number in its own pid namespace; 0 when unknown.
+    pub ns_pid: u32,
     /// The exit code where [`CLOSED_BY_EXIT`] is set.
     pub exit_code: i32,
     /// The owner's name when it was learnt.
@@ -244,7 +251,7 @@ pub struct Past {
     /// [`LOSSY_TOLD`] and so on.
     pub marks: u8,
     /// Always zero.
-    pub reserved: u8,
+    pub reserved: [u8; 5],
 }
 
 #[cfg(test)]

@@ -26,7 +26,9 @@ use tracer_common::{
     counter::Counter,
     record::{
         Kind,
-        call::{ACCEPT, CALLS, CONNECT, Call, FOLLOWED, GETSOCKOPT, SETSOCKOPT, SHUTDOWN, SOCKET, TCP},
+        call::{
+            ACCEPT, CALLS, CONNECT, Call, FOLLOWED, GETSOCKOPT, IN_CGROUP, SETSOCKOPT, SHUTDOWN, SOCKET, TCP,
+        },
         socket::Tuple,
     },
 };
@@ -124,8 +126,11 @@ fn take(regs: *const u8, call: u32, result: i32) {
         unsafe { addr_of_mut!((*tuple.as_mut_ptr()).netns).write(own_netns) }
     }
     if setting!(filtered) != 0 {
-        let wanted =
-            if tcp { filter::wants(tuple.as_ptr()) } else { filter::wants_process(own_netns, emit::now()) };
+        let wanted = if tcp {
+            filter::wants_cgroup(peek(sk, offset!(sock_cgroup))) && filter::wants(tuple.as_ptr())
+        } else {
+            filter::wants_process(own_netns, emit::now())
+        };
         if !wanted {
             count(Counter::Filtered);
             return;
@@ -153,10 +158,15 @@ fn take(regs: *const u8, call: u32, result: i32) {
         addr_of_mut!((*record).uid).write(of_tcp(offset!(uid)));
         let followed = setting!(follow) != 0 && Current::get().below(setting!(follow));
         let bit = |set: bool, bit: u32| if set { bit } else { 0 };
-        let flags = bit(socket != 0, SOCKET) | bit(tcp, TCP) | bit(followed, FOLLOWED);
+        let flags = bit(socket != 0, SOCKET)
+            | bit(tcp, TCP)
+            | bit(followed, FOLLOWED)
+            | bit(tcp && setting!(cgroup_count) != 0, IN_CGROUP);
         addr_of_mut!((*record).flags).write(flags);
         addr_of_mut!((*record).state).write(if tcp { peek(sk, offset!(state)) } else { 0 });
-        addr_of_mut!((*record).reserved).write([0; 7]);
+        addr_of_mut!((*record).cgroup).write(Current::get().cgroup());
+        addr_of_mut!((*record).ns_pid).write(Current::get().ns_pid());
+        addr_of_mut!((*record).reserved).write([0; 3]);
     }
     emit::submit(record, now, Urgency::Now);
 }

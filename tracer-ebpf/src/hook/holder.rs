@@ -9,7 +9,7 @@ use crate::{
     kernel::{load, offset},
     past,
     sock::{Common, Tcp, is},
-    task::comm,
+    task::{cgroup, comm, ns_pid},
 };
 use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
 use core::{mem::MaybeUninit, ptr::addr_of_mut};
@@ -85,6 +85,8 @@ pub(super) fn note(past: *mut Past, task: *const u8) {
     unsafe {
         if (*past).owner == 0 {
             (*past).owner = load(task, offset!(task_tgid));
+            (*past).ns_pid = ns_pid(task);
+            (*past).cgroup = cgroup(task);
             (*past).source = OWNER_SCAN;
             (*past).comm = comm(task);
         }
@@ -104,7 +106,8 @@ pub(super) fn tell(meta: *const Meta, tcp: Tcp, past: *mut Past, task: *const u8
         emit::socket(tcp, past, addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
         addr_of_mut!((*record).socket.silence).write(tcp.silence());
         addr_of_mut!((*record).fd).write(fd);
-        addr_of_mut!((*record).reserved).write(0);
+        addr_of_mut!((*record).ns_pid).write(ns_pid(task));
+        addr_of_mut!((*record).cgroup).write(cgroup(task));
         bpf_seq_write((*meta).seq.cast(), record.cast(), size_of::<Holder>() as u32);
     }
 }

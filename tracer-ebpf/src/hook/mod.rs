@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod drop;
+pub(crate) mod cgroup;
 pub(crate) mod error;
 pub(crate) mod exit;
 pub(crate) mod holder;
@@ -37,6 +38,9 @@ pub(crate) fn wanted(tcp: Tcp) -> bool {
 pub(crate) fn passes(tcp: Tcp) -> bool {
     if setting!(filtered) == 0 {
         return true;
+    }
+    if !filter::wants_cgroup(tcp.common().cgroup()) {
+        return false;
     }
     let mut tuple = MaybeUninit::<Tuple>::uninit();
     tcp.tuple(tuple.as_mut_ptr());

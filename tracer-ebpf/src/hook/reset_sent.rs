@@ -95,6 +95,10 @@ fn wants(origin: &Origin, segment: &Segment) -> bool {
     }
     let mut tuple = segment.tuple;
     if let Origin::Full(tcp) = origin {
+        if !filter::wants_cgroup(tcp.common().cgroup()) {
+            count(Counter::Filtered);
+            return false;
+        }
         // A listener answers for a connection it does not know: the segment names it.
         if segment.tuple.remote_port == 0 {
             tcp.tuple(&raw mut tuple);

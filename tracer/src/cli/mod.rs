@@ -5,8 +5,9 @@ pub mod value;
 pub mod watch;
 
 use crate::pattern::Lang;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use std::ffi::OsString;
+use tracer_common::settings::FILTER_ENTRIES;
 use watch::{DemoArgs, WatchArgs};
 
 /// tells why a TCP connection failed
@@ -48,7 +49,14 @@ impl Cli {
     pub fn read(
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Self, clap::Error> {
-        Self::try_parse_from(arguments)
+        let cli = Self::try_parse_from(arguments)?;
+        if let Command::Watch(watch) = &cli.command
+            && watch.cgroup.len() > FILTER_ENTRIES
+        {
+            let why = format!("--cgroup may be given {FILTER_ENTRIES} times; one above them all is enough");
+            return Err(Self::command().error(ErrorKind::TooManyValues, why));
+        }
+        Ok(cli)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The flags of `watch` and `demo`.
 
-use super::value::{self, Namespace, Network, Ports, Threshold};
+use super::value::{self, Cgroup, Namespace, Network, Ports, Threshold};
 use crate::{finding::Severity, pattern};
 use clap::{ArgAction, Args, ValueEnum};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -73,6 +73,10 @@ pub struct WatchArgs {
     /// Network namespace: a path, a pid, or an inode number; may be repeated
     #[arg(long, value_name = "PATH|NUMBER", value_parser = value::namespace, help_heading = FILTERS)]
     pub netns: Vec<Namespace>,
+    /// Cgroup in which a socket was made, or one above it: a directory of the
+    /// hierarchy of version 2, or a path of it; may be repeated
+    #[arg(long, value_name = "PATH", value_parser = value::cgroup, help_heading = FILTERS)]
+    pub cgroup: Vec<Cgroup>,
     /// Only these patterns
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = value::pattern, help_heading = FILTERS)]
     pub pattern: Vec<&'static str>,

@@ -3,10 +3,11 @@
 use crate::{
     cli::{SocketsArgs, exit::Exit},
     decode::decode,
-    enrich,
+    enrich::{self, Places},
     event::{Cookie, Owner, Snapshot, Source, What},
     finding::Party,
     kernel::{
+        cgroup::Hierarchy,
         clock::{self, TickRate},
         hooks::{Hook, Point},
         look::Looks,
@@ -56,9 +57,14 @@ pub fn run(arguments: &SocketsArgs) -> Result<Exit> {
     let host = nix::unistd::gethostname().context("asking for the name of this host")?;
     let stamp =
         Stamp { wall_minus_boot_ns: offset.wall_minus_boot_ns, host: host.to_string_lossy().into_owned() };
+    let mut places = Places::default();
+    for (id, path) in Hierarchy::find()?.iter().flat_map(Hierarchy::walk) {
+        places.made(id, &path);
+    }
     let owners = sights.iter().filter_map(|sight| sight.party.owner);
-    let processes: Processes =
-        owners.filter_map(|owner| Some((owner.pid, enrich::process(owner.pid, now)?))).collect();
+    let processes: Processes = owners
+        .map(|owner| (owner.pid, enrich::process(owner.pid, owner.place.cgroup, now, &places)))
+        .collect();
     for (seq, sight) in (1..).zip(&sights) {
         out.write_all(&line(&SocketRecord::new(sight, seq, now, &stamp, &processes))?)?;
     }
@@ -118,9 +124,9 @@ impl Found {
             let (record, rest) = records.split_at(length);
             records = rest;
             let Ok(event) = decode(record) else { continue };
-            let What::Holder { end, fd } = event.what else { continue };
+            let What::Holder { end, fd, place } = event.what else { continue };
             let (pid, comm) = (event.task.pid, event.task.comm);
-            let holder = Owner { pid, comm, source: Source::Scan, fd: Some(fd) };
+            let holder = Owner { pid, comm, source: Source::Scan, fd: Some(fd), place };
             let first = *self.holders.entry(end.cookie).or_insert(holder);
             if end.stalled() {
                 self.sight(Wrong::ZeroWindow, &end, Some(first));
@@ -210,6 +216,7 @@ fn party(tuple: Tuple, cookie: u64, state: Option<State>, owner: Option<Owner>) 
         preexisting: true,
         uid: None,
         owner,
+        in_cgroup: false,
         followed: false,
     }
 }

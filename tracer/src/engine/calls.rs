@@ -77,14 +77,15 @@ impl Engine {
         let own = || self.calls.next_subject();
         let subject = known.filter(|_| called.call == Call::TakeError).or(attempt).unwrap_or_else(own);
         if known != Some(subject) {
-            let end = called.end.unwrap_or_else(|| nothing(event, called.netns));
+            let end = called.end.unwrap_or_else(|| nothing(event, called));
             self.ends.update(Snapshot { cookie: subject, ..end }).since = Some(event.at);
         }
         if let Some(end) = self.ends.get_mut(subject) {
             end.called = Some((called.clone(), repeated));
             let Task { pid, comm, .. } = event.task;
             let source = if called.call == Call::Connect { Source::Connect } else { Source::Io };
-            end.holder = Some(Owner { pid, comm, source, fd: u32::try_from(called.fd).ok() });
+            end.holder =
+                Some(Owner { pid, comm, source, fd: u32::try_from(called.fd).ok(), place: called.place });
         }
         self.open_on(subject, Moment::Called, event.at);
         if subject.0 & OWN_COOKIES != 0 {
@@ -102,8 +103,15 @@ impl Engine {
 }
 
 /// What stands for a descriptor that is none of a TCP socket: its caller alone is known.
-fn nothing(event: &Event, netns: u32) -> Snapshot {
-    let past = Past { owner: event.task.pid, comm: event.task.comm.0, source: OWNER_IO, ..Past::default() };
-    let socket = Socket { tuple: Tuple { netns, ..Tuple::default() }, ..Socket::default() };
+fn nothing(event: &Event, called: &Called) -> Snapshot {
+    let past = Past {
+        cgroup: called.place.cgroup,
+        owner: event.task.pid,
+        ns_pid: called.place.ns_pid,
+        comm: event.task.comm.0,
+        source: OWNER_IO,
+        ..Past::default()
+    };
+    let socket = Socket { tuple: Tuple { netns: called.netns, ..Tuple::default() }, ..Socket::default() };
     Snapshot { cookie: Cookie(0), state: State::Close, socket, past }
 }

@@ -42,6 +42,10 @@ pub(super) struct Case {
     pub(super) looked: Option<Presence>,
     /// Whether the owner was looked for.
     pub(super) owner_sought: bool,
+    /// Whether the look is for the name of a process alone, and tells nothing of the socket.
+    pub(super) asks_whose: bool,
+    /// Whether it is, or was, for a process that holds the end instead of its owner.
+    pub(super) asks_holder: bool,
 }
 
 /// The open cases.

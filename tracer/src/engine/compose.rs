@@ -124,6 +124,7 @@ fn party(snapshot: &Snapshot, owner: Option<Owner>, at: Time) -> Party {
         preexisting: snapshot.preexisting(),
         uid: known.then_some(snapshot.socket.uid),
         owner,
+        in_cgroup: snapshot.in_cgroup(),
         followed: snapshot.past.flags & FOLLOWED != 0,
     }
 }

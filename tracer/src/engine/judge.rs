@@ -3,10 +3,11 @@
 use super::{
     Engine, LOOK_PATIENCE, LOOKS_A_SECOND, Request,
     case::{Case, CaseId, CaseKind},
+    quiet::owned_by,
     storm,
 };
 use crate::{
-    event::{Cookie, Owner, Presence},
+    event::{Cookie, Owner, Presence, Source},
     finding::Direction,
     pattern::{
         CATALOGUE, End, Found, Group, Listener, Moment, Pattern, STORM_WINDOW, Trigger, Verdict, View,
@@ -16,7 +17,7 @@ use crate::{
 use std::{net::SocketAddr, time::Duration};
 use tracer_common::{
     State,
-    record::socket::{INCOMING, OUTGOING, Past, Tuple},
+    record::socket::{INCOMING, OUTGOING, OWNER_SCAN, Past, Tuple},
 };
 
 /// A call that waits in the kernel returns this soon after what it waits for, if the host is not overloaded.
@@ -58,8 +59,11 @@ impl Engine {
         if case.looking.is_some() {
             // The look was not answered in time.
             case.looking = None;
-            case.looked.get_or_insert(Presence::Unknown);
+            if !case.asks_whose {
+                case.looked.get_or_insert(Presence::Unknown);
+            }
         }
+        case.asks_whose = false;
         let answers = self.ask(id, &case, now, last);
         if answers.look && case.looked.is_none() {
             self.look(id, case, now);
@@ -90,6 +94,25 @@ impl Engine {
             self.look(id, case, now);
             return;
         }
+        if !case.owner_sought && self.owner_may_have_left(id) {
+            if let Some(end) = self.ends.get_mut(id.subject) {
+                end.holder = None;
+            }
+            case.owner_sought = true;
+            (case.asks_whose, case.asks_holder) = (true, true);
+            self.look(id, case, now);
+            return;
+        }
+        if case.asks_holder {
+            self.name_holder(id);
+        }
+        if !case.owner_sought && self.listener_is_in_doubt(id, now) {
+            case.owner_sought = true;
+            case.asks_whose = true;
+            self.look(id, case, now);
+            return;
+        }
+        self.name_listener(id);
         self.tell(id, &case, &answers.found, now);
     }
 
@@ -108,12 +131,55 @@ impl Engine {
                 .is_some_and(|end| end.owner().is_none() && !end.snapshot.dead() && !end.snapshot.queued())
     }
 
+    /// Whether the owner has connected and done nothing more, so that it may have passed the connection on since.
+    fn owner_may_have_left(&self, id: CaseId) -> bool {
+        let Some(end) = self.ends.get(id.subject) else { return false };
+        let connected = end.failed.is_some_and(|(_, old, _)| old != State::SynSent);
+        connected
+            && end.observed.is_empty()
+            && !end.snapshot.dead()
+            && end.snapshot.silent()
+            && end.owner().is_some_and(|owner| owner.source == Source::Connect)
+    }
+
+    /// An owner that a look has not found among the holders has left the connection to the one it found.
+    fn name_holder(&mut self, id: CaseId) {
+        let Some(end) = self.ends.get_mut(id.subject) else { return };
+        if let Some(holder) = end.holder.filter(|holder| holder.pid != end.snapshot.past.owner)
+            && end.observed.is_empty()
+        {
+            owned_by(&mut end.snapshot.past, Some(holder));
+            end.snapshot.past.source = OWNER_SCAN;
+        }
+    }
+
+    /// Whether a look should say whose the listener is that the finding will name.
+    fn listener_is_in_doubt(&self, id: CaseId, now: Time) -> bool {
+        let Some(end) = self.ends.get(id.subject) else { return false };
+        let listener = if end.queue.is_some() {
+            Some(id.subject)
+        } else {
+            let waits = end.snapshot.queued() && end.owner().is_none();
+            waits.then(|| self.listeners.of(end.tuple())).flatten().map(|listener| listener.cookie)
+        };
+        listener.is_some_and(|listener| self.listeners.in_doubt(listener, now))
+    }
+
+    /// A listener that was looked at is its owner's as it is known now.
+    fn name_listener(&mut self, id: CaseId) {
+        let owner = self.listeners.get(id.subject).and_then(|listener| listener.owner);
+        if let Some(end) = self.ends.get_mut(id.subject).filter(|end| end.queue.is_some()) {
+            owned_by(&mut end.snapshot.past, owner);
+        }
+    }
+
     /// Asks for a look, and judges again when it is answered or patience ends.
     fn look(&mut self, id: CaseId, mut case: Case, now: Time) {
         let request = match (id.kind, self.orphans.get(id.subject)) {
             (CaseKind::Parked(_) | CaseKind::On(Moment::ResetSent), Some(orphan)) => {
                 Request::Socket { cookie: orphan.cookie, tuple: orphan.tuple }
             }
+            _ if case.asks_whose => Request::Holders,
             _ => match self.ends.get(id.subject) {
                 // It has no descriptor, or soon will have none.
                 Some(end) if id.kind == CaseKind::On(Moment::Lingers) => {

@@ -6,12 +6,14 @@ use crate::{
     time::Time,
 };
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, hash_map::Entry};
 use std::{collections::VecDeque, time::Duration};
 use tracer_common::record::socket::Tuple;
 
 /// More listeners than any host is known to have.
 const CAPACITY: usize = 65_536;
+/// For how long a look says whose a listener is.
+const CONFIRMED: Duration = Duration::from_secs(10);
 /// Closed listeners that are remembered.
 const CLOSED: usize = 256;
 /// Connections of one closed listener that are remembered: the longest queue of a host that has not raised
@@ -29,6 +31,15 @@ pub(super) struct Listeners {
     by_port: HashMap<(u32, u16), Vec<Cookie>, RandomState>,
     /// Listeners that were closed, the last one last.
     closed: VecDeque<Listener>,
+    /// What the look that runs has found: for each listener whether its owner holds it, else who does, the first of
+    /// several, which as a rule is the one that made the others.
+    held: HashMap<Cookie, Held, RandomState>,
+}
+
+/// Who holds a listener.
+enum Held {
+    ByOwner(Owner),
+    ByAnother(Owner),
 }
 
 impl Listeners {
@@ -53,10 +64,57 @@ impl Listeners {
         let tuple = snapshot.tuple();
         let listener = self.by_cookie.entry(cookie).or_insert_with(|| {
             self.by_port.entry((tuple.netns, tuple.local_port)).or_default().push(cookie);
-            Listener { cookie, tuple, owner: None, limit: 0, half_open: None, full: None, closed: None }
+            Listener {
+                cookie,
+                tuple,
+                owner: None,
+                confirmed: None,
+                in_cgroup: snapshot.in_cgroup(),
+                limit: 0,
+                half_open: None,
+                full: None,
+                closed: None,
+            }
         });
         listener.limit = snapshot.socket.max_ack_backlog;
-        listener.owner = snapshot.owner().or(listener.owner).or(holder);
+        // Who called listen() is known by the socket's past for ever, who was found by a look only here.
+        if listener.confirmed.is_none() {
+            listener.owner = snapshot.owner().or(listener.owner).or(holder);
+        }
+        if let Some(holder) = holder {
+            let owns = listener.owner.is_none_or(|owner| owner.pid == holder.pid);
+            let held = if owns { Held::ByOwner(holder) } else { Held::ByAnother(holder) };
+            match self.held.entry(cookie) {
+                Entry::Vacant(entry) => {
+                    entry.insert(held);
+                }
+                Entry::Occupied(mut entry) if owns => {
+                    entry.insert(held);
+                }
+                Entry::Occupied(_) => {}
+            }
+        }
+    }
+
+    /// A look is over that began then: an owner that holds its listener no more has left it to another one, as a
+    /// program does that starts a server with an open listener.
+    pub(super) fn looked(&mut self, began: Time) {
+        for (cookie, held) in self.held.drain() {
+            if let Some(listener) = self.by_cookie.get_mut(&cookie) {
+                let before = listener.owner.filter(|_| matches!(held, Held::ByOwner(_)));
+                let (Held::ByOwner(holder) | Held::ByAnother(holder)) = held;
+                // A program that was executed since has another name.
+                let source = before.map_or(holder.source, |owner| owner.source);
+                listener.owner = Some(Owner { source, fd: before.and_then(|owner| owner.fd), ..holder });
+                listener.confirmed = Some(began);
+            }
+        }
+    }
+
+    /// Whether a look should say first whose a listener is.
+    pub(super) fn in_doubt(&self, cookie: Cookie, now: Time) -> bool {
+        let confirmed = |listener: &Listener| listener.confirmed.is_some_and(|at| now.since(at) < CONFIRMED);
+        self.by_cookie.get(&cookie).is_some_and(|listener| !confirmed(listener))
     }
 
     /// Takes a look at a queue; whether it is news: it is full, which is told once, or has dropped.
@@ -96,9 +154,11 @@ impl Listeners {
         self.by_cookie.get(&cookie)
     }
 
-    /// A listener is closed; it is remembered for the connections that still waited.
-    pub(super) fn close(&mut self, cookie: Cookie, at: Time) {
-        if let Some(mut listener) = self.by_cookie.remove(&cookie) {
+    /// A listener is closed, by the last that held it; it is remembered for the connections that still waited.
+    pub(super) fn close(&mut self, last: &Snapshot, at: Time) {
+        if let Some(mut listener) = self.by_cookie.remove(&last.cookie) {
+            let cookie = last.cookie;
+            listener.owner = last.owner().filter(|_| last.owned()).or(listener.owner);
             let key = (listener.tuple.netns, listener.tuple.local_port);
             if let Some(cookies) = self.by_port.get_mut(&key) {
                 cookies.retain(|other| *other != cookie);
@@ -168,4 +228,72 @@ fn owner(listener: &Listener) -> Option<u32> {
 /// `0.0.0.0` or `::`.
 fn wildcard(address: [u64; 2]) -> bool {
     address == [0, 0] || address == tracer_common::record::socket::words([0, 0, 0, 0].into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CONFIRMED, Listeners};
+    use crate::{
+        event::{Cookie, Owner, Place, Snapshot, Source},
+        name::Comm,
+        time::Time,
+    };
+    use tracer_common::{
+        State,
+        record::socket::{OWNER_LISTEN, Past, Socket},
+    };
+
+    const COOKIE: Cookie = Cookie(7);
+
+    /// A listener that process 10 called listen() on.
+    fn listener() -> Snapshot {
+        let past =
+            Past { owner: 10, comm: Comm::from("launcher").0, source: OWNER_LISTEN, ..Past::default() };
+        let socket = Socket { cookie: COOKIE.0, state: State::Listen.number(), ..Socket::default() };
+        Snapshot { cookie: COOKIE, state: State::Listen, socket, past }
+    }
+
+    fn holder(pid: u32, comm: &str) -> Owner {
+        Owner { pid, comm: Comm::from(comm), source: Source::Scan, fd: Some(3), place: Place::default() }
+    }
+
+    /// Its owner after a look that finds these.
+    fn after(holders: &[(u32, &str)]) -> (u32, String, Source) {
+        let mut listeners = Listeners::default();
+        listeners.update(&listener(), None);
+        assert!(listeners.in_doubt(COOKIE, Time(1)));
+        for (pid, comm) in holders {
+            listeners.update(&listener(), Some(holder(*pid, comm)));
+        }
+        listeners.looked(Time(1));
+        assert_eq!(listeners.in_doubt(COOKIE, Time(2)), holders.is_empty());
+        assert!(listeners.in_doubt(COOKIE, Time(1) + CONFIRMED));
+        // What the kernel noted at listen() is older.
+        listeners.update(&listener(), None);
+        let owner = listeners.get(COOKIE).and_then(|listener| listener.owner).expect("an owner");
+        (owner.pid, owner.comm.to_string(), owner.source)
+    }
+
+    #[test]
+    fn whose_a_listener_is_a_look_says() {
+        assert_eq!(after(&[]), (10, "launcher".to_owned(), Source::Listen));
+        assert_eq!(after(&[(10, "server")]), (10, "server".to_owned(), Source::Listen), "executed since");
+        assert_eq!(after(&[(20, "server")]), (20, "server".to_owned(), Source::Scan), "passed on");
+        let several = [(20, "server"), (21, "worker")];
+        assert_eq!(after(&several), (20, "server".to_owned(), Source::Scan), "the first of several");
+        let workers = [(9, "helper"), (10, "master"), (21, "worker")];
+        assert_eq!(after(&workers), (10, "master".to_owned(), Source::Listen), "still held");
+    }
+
+    #[test]
+    fn who_closes_a_listener_was_the_last_to_hold_it() {
+        let mut listeners = Listeners::default();
+        listeners.update(&listener(), None);
+        let mut last = listener();
+        (last.past.owner, last.socket.flags) = (20, tracer_common::record::socket::OWNED);
+        last.past.source = tracer_common::record::socket::OWNER_CLOSE;
+        listeners.close(&last, Time(5));
+        let closed = listeners.closed(last.tuple()).and_then(|listener| listener.owner);
+        assert_eq!(closed.map(|owner| owner.pid), Some(20));
+    }
 }

@@ -2,14 +2,14 @@
 
 use super::Engine;
 use crate::{
-    event::{Cookie, QueueLook, Snapshot},
+    event::{Cookie, Owner, QueueLook, Snapshot},
     pattern::Moment,
     time::Time,
 };
 use std::time::Duration;
 use tracer_common::{
     State,
-    record::socket::{KEEPALIVE, OWNER_LISTEN, Past, Socket, Tuple},
+    record::socket::{IN_CGROUP, KEEPALIVE, OWNER_LISTEN, Past, Socket, Tuple},
 };
 
 /// Looks are further apart only where one takes a third of a second.
@@ -54,15 +54,14 @@ impl Engine {
         let listener = self.listeners.get(cookie);
         let full_since = listener.and_then(|listener| listener.full).map(|(since, _)| since);
         let half_open = listener.and_then(|listener| listener.half_open).map(|(_, asked)| asked);
-        if let Some(owner) = listener.and_then(|listener| listener.owner) {
-            (past.owner, past.comm, past.source) = (owner.pid, owner.comm.0, OWNER_LISTEN);
-        }
+        owned_by(&mut past, listener.and_then(|listener| listener.owner));
         let socket = Socket {
             cookie: cookie.0,
             tuple,
             ack_backlog: look.depth,
             max_ack_backlog: look.limit,
             state: State::Listen.number(),
+            flags: if listener.is_some_and(|listener| listener.in_cgroup) { IN_CGROUP } else { 0 },
             ..Socket::default()
         };
         self.keep_awhile(at, Snapshot { cookie, state: State::Listen, socket, past });
@@ -71,5 +70,13 @@ impl Engine {
             end.half_open = half_open;
         }
         self.open_on(cookie, Moment::QueueFull, at);
+    }
+}
+
+/// Notes the owner of a listener as if the kernel had.
+pub(super) fn owned_by(past: &mut Past, owner: Option<Owner>) {
+    if let Some(owner) = owner {
+        (past.owner, past.comm, past.source) = (owner.pid, owner.comm.0, OWNER_LISTEN);
+        (past.cgroup, past.ns_pid) = (owner.place.cgroup, owner.place.ns_pid);
     }
 }

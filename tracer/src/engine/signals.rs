@@ -3,7 +3,7 @@
 use super::{Engine, case::CaseKind};
 use crate::{
     death::Death,
-    event::{Delivery, Event, Owner, Snapshot, Source, Task},
+    event::{Delivery, Event, Owner, Place, Snapshot, Source, Task},
     pattern::{Moment, Piped},
     time::Time,
 };
@@ -48,7 +48,13 @@ impl Engine {
         }
         if let Some(known) = self.ends.get_mut(end.cookie) {
             let Task { pid, comm, .. } = event.task;
-            known.holder.get_or_insert(Owner { pid, comm, source: Source::Io, fd: None });
+            known.holder.get_or_insert(Owner {
+                pid,
+                comm,
+                source: Source::Io,
+                fd: None,
+                place: Place::default(),
+            });
             known.piped = Some(Piped { at: event.at, by: event.task, signal, killed: None });
         }
         self.open_on(end.cookie, Moment::CallFailed, event.at);

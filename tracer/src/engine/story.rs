@@ -3,7 +3,7 @@
 use crate::{
     death::Death,
     errno::Errno,
-    event::{Owner, Snapshot, Source},
+    event::{Owner, Place, Snapshot, Source},
     finding::{Happening, Step},
     name::Comm,
     pattern::{End, Parked, SentReset, View},
@@ -102,5 +102,5 @@ fn past(snapshot: &Snapshot, local: bool, owner: Option<Owner>, steps: &mut Vec<
 }
 
 fn actor(pid: u32, comm: Comm) -> Owner {
-    Owner { pid, comm, source: Source::Close, fd: None }
+    Owner { pid, comm, source: Source::Close, fd: None, place: Place::default() }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     errno::Errno,
-    event::{Cookie, Event, Origin, Owner, Presence, Snapshot, Source, Task, What},
+    event::{Cookie, Event, Origin, Owner, Place, Presence, Snapshot, Source, Task, What},
     pattern::{CATALOGUE, Loose, Moment, Occasion, Parked, SentReset, Trigger},
     time::Time,
 };
@@ -52,7 +52,7 @@ impl Engine {
             What::Exit { death } => self.process_died(event, *death),
             What::Sample { end } if end.state == State::Listen => self.listeners.update(end, None),
             What::Sample { end } => self.sample(event.at, *end),
-            What::Holder { end, fd } => self.holder(event, end, *fd),
+            What::Holder { end, fd, place } => self.holder(event, end, *fd, *place),
             What::Answer { asked, found, began } => self.answer(event.at, *asked, *found, *began),
             What::Loss { counter, cell } if counter.is_loss() => self.losses.note(*counter, cell),
             What::Clock { hz, .. } => self.host.hz = *hz,
@@ -68,7 +68,7 @@ impl Engine {
         match (old, new) {
             (State::Listen, State::SynRecv) => {} // a child is born: nothing has happened to it
             (_, State::Listen) => self.listeners.update(&end, None),
-            (State::Listen, _) => self.listeners.close(cookie, event.at),
+            (State::Listen, _) => self.listeners.close(&end, event.at),
             (_, State::Close) if end.errno().is_some() => self.failed(event.at, end, old),
             // With TCP_LINGER2 below 0 nothing is left to be parked.
             (State::FinWait2, State::Close)
@@ -269,9 +269,9 @@ impl Engine {
         self.looked_at(at, end);
     }
 
-    fn holder(&mut self, event: &Event, end: &Snapshot, fd: u32) {
+    fn holder(&mut self, event: &Event, end: &Snapshot, fd: u32, place: Place) {
         let Task { pid, comm, .. } = event.task;
-        let holder = Owner { pid, comm, source: Source::Scan, fd: Some(fd) };
+        let holder = Owner { pid, comm, source: Source::Scan, fd: Some(fd), place };
         if end.state == State::Listen {
             self.listeners.update(end, Some(holder));
             return;
@@ -295,6 +295,9 @@ impl Engine {
     }
 
     fn answer(&mut self, at: Time, asked: Option<Cookie>, found: Presence, began: Time) {
+        if asked.is_none() {
+            self.listeners.looked(began);
+        }
         let ids = match asked {
             Some(cookie) => self.cases.of(cookie),
             None => self.cases.looking(),
@@ -307,6 +310,10 @@ impl Engine {
                 continue;
             }
             case.looking = None;
+            if case.asks_whose {
+                self.judge(id, at);
+                continue;
+            }
             // A socket that no descriptor leads to was closed in the meantime.
             case.looked = if exact { Some(found) } else { Some(case.looked.unwrap_or(Presence::Gone)) };
             self.judge(id, at);
@@ -333,6 +340,8 @@ impl Engine {
             exact: false,
             looked: None,
             owner_sought: false,
+            asks_whose: false,
+            asks_holder: false,
         };
         self.cases.put(id, case);
         self.judge(id, occasion.at());

@@ -1,6 +1,6 @@
 //! A socket as a hook saw it, and who owns it.
 
-use super::Cookie;
+use super::{Cookie, Place};
 use crate::{death::Death, errno::Errno, name::Comm, time::Time};
 use std::time::Duration;
 use tracer_common::{
@@ -49,6 +49,8 @@ pub struct Owner {
     pub source: Source,
     /// Its descriptor, when a scan has seen it.
     pub fd: Option<u32>,
+    /// Where it was when it was learnt.
+    pub place: Place,
 }
 
 impl Snapshot {
@@ -151,6 +153,18 @@ impl Snapshot {
         self.socket.snd_wnd == 0 && self.unsent() > 0 && self.unacked() == 0
     }
 
+    /// Whether the process that connected has neither sent nor received anything: SYN and FIN count as one byte each.
+    /// `tcp_snd_una_update()`, <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c>
+    pub fn silent(&self) -> bool {
+        let read = self.socket.bytes_received.saturating_sub(self.unread().into());
+        read <= 1 && self.socket.bytes_acked == 1 && self.undelivered() == 0
+    }
+
+    /// Whether it was made in a cgroup that is asked for; false where none is.
+    pub fn in_cgroup(&self) -> bool {
+        self.has(socket::IN_CGROUP)
+    }
+
     /// Whether the kernel has handed out a record of its end.
     pub fn end_told(&self) -> bool {
         self.past.flags & socket::TOLD != 0
@@ -178,7 +192,8 @@ impl Snapshot {
             socket::OWNER_SCAN => Source::Scan,
             _ => return None,
         };
-        Some(Owner { pid: self.past.owner, comm: Comm(self.past.comm), source, fd: None })
+        let place = Place { cgroup: self.past.cgroup, ns_pid: self.past.ns_pid };
+        Some(Owner { pid: self.past.owner, comm: Comm(self.past.comm), source, fd: None, place })
     }
 
     fn has(&self, flag: u32) -> bool {

@@ -3,7 +3,7 @@
 use super::{Filter, kernel_network};
 use crate::{
     cli::{Cli, Command, value::Network},
-    event::{Cookie, Event, Origin, Owner, Source, Task, What},
+    event::{Cookie, Event, Origin, Owner, Place, Source, Task, What},
     finding::{Finding, FindingId, Party, Severity},
     name::Comm,
     time::Time,
@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use tracer_common::{
     State,
     record::socket::{Tuple, words},
+    settings,
 };
 
 fn filter(flags: &str, namespaces: &[u32]) -> Filter {
@@ -23,7 +24,7 @@ fn filter(flags: &str, namespaces: &[u32]) -> Filter {
 }
 
 fn owner(pid: u32, comm: &str) -> Owner {
-    Owner { pid, comm: Comm::from(comm), source: Source::Io, fd: None }
+    Owner { pid, comm: Comm::from(comm), source: Source::Io, fd: None, place: Place::default() }
 }
 
 fn party(local: &str, remote: &str, netns: u32, owner: impl Into<Option<Owner>>) -> Party {
@@ -44,6 +45,7 @@ fn party(local: &str, remote: &str, netns: u32, owner: impl Into<Option<Owner>>)
         preexisting: false,
         uid: None,
         owner: owner.into(),
+        in_cgroup: false,
         followed: false,
     }
 }
@@ -145,6 +147,25 @@ fn what_has_no_connection_is_judged_by_its_process() {
 }
 
 #[test]
+fn a_socket_is_in_a_cgroup_that_is_asked_for_or_it_is_not() {
+    let asked = |count| Filter {
+        cgroups: vec![settings::Cgroup { id: 7, level: 2, reserved: 0 }; count],
+        ..filter("", &[])
+    };
+    let outside = party("10.0.0.1:40000", "10.0.0.2:81", 1, None);
+    let inside = Party { in_cgroup: true, ..party("10.0.0.2:81", "10.0.0.1:40000", 1, None) };
+    assert!(asked(1).wants(&finding(outside.clone(), Some(inside.clone()))));
+    assert!(asked(1).wants(&finding(inside, None)));
+    // A remainder, or a listener, of which the kernel programs have told nothing.
+    assert!(!asked(1).wants(&finding(outside.clone(), None)));
+    assert!(asked(0).wants(&finding(outside, None)));
+    // What has no socket passes the kernel programs only for a process that has one inside.
+    assert!(asked(1).wants(&finding(party("[::]:0", "[::]:0", 7, owner(42, "curl")), None)));
+    let kernel = asked(2).for_kernel(false);
+    assert_eq!((kernel.filtered, kernel.cgroup_count, kernel.cgroups[1].id), (1, 2, 7));
+}
+
+#[test]
 fn names_are_compared_as_the_kernel_keeps_them() {
     let long = finding(party("10.0.0.1:1", "10.0.0.2:2", 1, owner(42, "a-rather-long-name")), None);
     assert!(wanted("--comm a-rather-long-name", &long) && wanted("--comm a-rather-long-n", &long));
@@ -179,6 +200,9 @@ fn events_are_judged_as_findings_are() {
     let event = Event { at: Time(1), cpu: 0, task: Task::default(), what };
     let wants = |flags: &str| filter(flags, &[]).wants_event(&event);
     assert!(wants("") && wants("-D 81"));
+    let of_cgroup =
+        Filter { cgroups: vec![settings::Cgroup::default()], ..filter("", &[]) }.wants_event(&event);
+    assert!(!of_cgroup, "what is left of a socket has no cgroup");
     assert!(!wants("-L 81") && !wants("--pid 42"));
 }
 

@@ -154,6 +154,14 @@ pub const HOOKS: &[Hook] = &[
         without: "processes that SIGPIPE killed",
     },
     Hook {
+        program: "cgroup",
+        point: Point::Tracepoint("cgroup_mkdir"),
+        nests: false,
+        taxes_calls: false,
+        optional: false,
+        without: "names of cgroups and containers that are gone when something is told of them",
+    },
+    Hook {
         program: "sample",
         point: Point::Iterator("tcp", &["meta", "sk_common"]),
         nests: false,

@@ -47,6 +47,11 @@ impl Looks {
         self.holders_wanted = true;
     }
 
+    /// That look is not to wait.
+    pub fn hurry(&mut self) {
+        self.holders_next = Instant::now();
+    }
+
     /// Whether that look is to happen now.
     pub fn holders_due(&mut self) -> bool {
         let due = self.holders_wanted && Instant::now() >= self.holders_next;

@@ -2,6 +2,7 @@
 
 pub mod btf;
 mod calls;
+pub mod cgroup;
 pub mod clock;
 pub mod counted;
 pub mod hooks;

@@ -42,6 +42,10 @@ impl Vocabulary {
             }
             found
         });
+        // Either tells a cgroup's ancestors.
+        if offsets.cgroup_ancestors != ABSENT || offsets.cgroup_ancestor_ids != ABSENT {
+            absent.retain(|member| !["ancestors", "ancestor_ids"].contains(member));
+        }
         for (name, structure, member) in Offsets::MEMBERS {
             let essential = ESSENTIAL.contains(name);
             ensure!(
@@ -108,6 +112,7 @@ fn numbers(btf: &Btf) -> Numbers {
         call_setsockopt: call(nix::libc::SYS_setsockopt),
         call_getsockopt: call(nix::libc::SYS_getsockopt),
         call_compat: if cfg!(target_arch = "x86_64") { TS_COMPAT } else { 0 },
+        upid_size: btf.size("upid").unwrap_or(ABSENT),
         sock_dead: bit("SOCK_DEAD"),
         sock_done: bit("SOCK_DONE"),
         sock_keepopen: bit("SOCK_KEEPOPEN"),

@@ -2,6 +2,7 @@
 
 mod balance;
 mod books;
+mod cgroups;
 mod losses;
 mod own;
 mod polls;
@@ -28,6 +29,7 @@ use crate::{
 use anyhow::{Context, Result};
 use aya::maps::{MapData, RingBuf};
 use books::Books;
+use cgroups::Sights;
 use own::header;
 use polls::Polls;
 use std::{
@@ -66,6 +68,9 @@ pub enum Told {
     Finding(Box<Finding>),
     /// Something happened.
     Event(Box<Event>),
+    /// A cgroup has this path: one of version 2 by its number; without one, of a process in the older hierarchies.
+    #[expect(missing_docs, reason = "fields are named as what they hold")]
+    Cgroup { id: Option<u64>, pid: u32, at: Time, path: Box<[u8]> },
 }
 
 /// The source and the engine it feeds.
@@ -76,6 +81,7 @@ pub struct Live {
     looks: Looks,
     polls: Polls,
     books: Option<Books>,
+    sights: Sights,
     recorder: Option<Writer<BufWriter<File>>>,
     told: Vec<Told>,
     /// Whether events are told, too.
@@ -121,6 +127,7 @@ impl Live {
             looks,
             polls,
             books,
+            sights: Sights::default(),
             recorder,
             told: Vec::new(),
             events,
@@ -140,6 +147,7 @@ impl Live {
     /// # Errors
     /// When a namespace or the descriptors could not be read; what was read until then counts.
     pub fn scan(&mut self) -> Result<u64> {
+        self.scan_cgroups()?;
         let records = look::samples(&mut self.probes, &mut self.looks)?;
         self.feed_all(&records)?;
         let began = clock::now();
@@ -202,6 +210,8 @@ impl Live {
         self.probes.flush_log();
         self.note_losses()?;
         self.advance()?;
+        self.looks.hurry();
+        self.serve()?;
         self.engine.finish();
         if let Some(recorder) = &mut self.recorder {
             recorder.flush()?;
@@ -248,7 +258,7 @@ impl Live {
             }
             drained += batch.len();
             for decoded in batch {
-                self.take(decoded);
+                self.take(decoded)?;
             }
         }
     }
@@ -264,21 +274,22 @@ impl Live {
 
     fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         self.record(bytes)?;
-        self.take(decode(bytes));
-        Ok(())
+        self.take(decode(bytes))
     }
 
     /// Takes one of the kernel's records.
-    fn take(&mut self, decoded: Result<Event, Malformed>) {
+    fn take(&mut self, decoded: Result<Event, Malformed>) -> Result<()> {
         self.received += 1;
         let Ok(event) = decoded else {
             self.malformed += 1;
-            return;
+            return Ok(());
         };
+        self.note_cgroups(&event)?;
         if self.events && told_as_event(&event.what) {
             self.told.push(Told::Event(Box::new(event.clone())));
         }
         self.engine.ingest(event);
+        Ok(())
     }
 
     fn tell_clock(&mut self) -> Result<()> {

@@ -94,7 +94,7 @@ fn what(row: &Row<'_>) -> String {
 mod tests {
     use super::table;
     use crate::{
-        event::{Owner, Source},
+        event::{Owner, Place, Source},
         finding::Party,
         name::Comm,
         record::socket::{QueueRecord, Sight, Wrong},
@@ -121,7 +121,14 @@ mod tests {
                 age: None,
                 preexisting: true,
                 uid: None,
-                owner: Some(Owner { pid: 42, comm, source: Source::Scan, fd: Some(fd) }),
+                owner: Some(Owner {
+                    pid: 42,
+                    comm,
+                    source: Source::Scan,
+                    fd: Some(fd),
+                    place: Place::default(),
+                }),
+                in_cgroup: false,
                 followed: false,
             },
             serves: false,

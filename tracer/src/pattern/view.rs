@@ -327,6 +327,10 @@ pub struct Listener {
     pub tuple: Tuple,
     /// Its owner.
     pub owner: Option<Owner>,
+    /// When a look last confirmed that.
+    pub confirmed: Option<Time>,
+    /// Whether it was made in a cgroup that is asked for; false where none is.
+    pub in_cgroup: bool,
     /// Its queue's limit when last seen.
     pub limit: u32,
     /// The last SYN that it has answered once more, and when.

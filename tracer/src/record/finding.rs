@@ -133,6 +133,9 @@ pub struct ConnectionRecord {
 pub struct ProcessRecord {
     /// Process id.
     pub pid: u32,
+    /// Its number in its own pid namespace, which a container's tools show; absent where it is the same, or unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ns_pid: Option<u32>,
     /// Its name, escaped for display.
     pub comm: String,
     /// Path of its program.
@@ -144,7 +147,7 @@ pub struct ProcessRecord {
     /// User id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// Its cgroup.
+    /// Its cgroup: the one that names its container, else that of version 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
     /// Its container.
@@ -333,6 +336,7 @@ pub(super) fn process(party: &Party, processes: &Processes) -> Option<ProcessRec
     let facts = processes.get(&owner.pid);
     Some(ProcessRecord {
         pid: owner.pid,
+        ns_pid: Some(owner.place.ns_pid).filter(|ns_pid| *ns_pid != 0 && *ns_pid != owner.pid),
         comm: owner.comm.to_string(),
         exe: facts.and_then(|facts| facts.exe.clone()),
         fd: owner.fd,

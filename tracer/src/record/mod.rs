@@ -134,7 +134,7 @@ mod tests {
         let nginx = json!({ "pid": 817, "comm": "nginx" });
         let curl = json!({ "pid": 4_242, "comm": "curl" });
         let process = json!({
-            "pid": 4_242, "comm": "curl", "exe": "/usr/bin/curl", "fd": 5, "uid": 0, "source": "connect",
+            "pid": 4_242, "ns_pid": 242, "comm": "curl", "exe": "/usr/bin/curl", "fd": 5, "uid": 0, "source": "connect",
             "cgroup": "/system.slice/docker-0123.scope", "container": { "id": "0123", "runtime": "docker" },
         });
         let expected = json!({

@@ -12,7 +12,7 @@ use crate::{
     death::Death,
     enrich::{Container, ProcessFacts},
     errno::Errno,
-    event::{Cookie, Event, Origin, Owner, Snapshot, Source, Task, What},
+    event::{Cookie, Event, Origin, Owner, Place, Snapshot, Source, Task, What},
     finding::{self, Direction, ErrnoSource, Fact, FindingId, Happening, Party, Reset, Severity, Step},
     name::Comm,
     pattern::settings,
@@ -44,7 +44,13 @@ fn tuple(local: &str, remote: &str) -> Tuple {
 }
 
 fn owner(comm: &str, pid: u32, source: Source) -> Owner {
-    Owner { pid, comm: Comm::from(comm), source, fd: Some(5) }
+    Owner {
+        pid,
+        comm: Comm::from(comm),
+        source,
+        fd: Some(5),
+        place: Place { cgroup: 7, ns_pid: pid % 1_000 },
+    }
 }
 
 /// Both ends are here; everything that may be known is.
@@ -62,6 +68,7 @@ pub(crate) fn finding() -> finding::Finding {
         preexisting: false,
         uid: Some(1_000),
         owner: Some(owner),
+        in_cgroup: false,
         followed: false,
     };
     finding::Finding {
@@ -119,6 +126,7 @@ pub(crate) fn bare() -> finding::Finding {
         preexisting: true,
         uid: None,
         owner: None,
+        in_cgroup: false,
         followed: false,
     };
     finding::Finding {

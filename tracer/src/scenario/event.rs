@@ -4,7 +4,7 @@ use super::{BEGIN, REASONS, detail::Detail, end::End};
 use crate::{
     death::Death,
     errno::Errno,
-    event::{Call, Called, Delivery, Drop, Event, HalfOpen, Origin, Presence, Task, What},
+    event::{Call, Called, Delivery, Drop, Event, HalfOpen, Origin, Place, Presence, Task, What},
     name::Comm,
     sockopt,
     time::Time,
@@ -117,7 +117,15 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
             let call = call.context("call=NAME is missing")?;
             let netns = end.snapshot.tuple().netns;
             let end = (!bare).then_some(end.snapshot);
-            What::Called(Box::new(Called { call, fd: i32::try_from(fd)?, errno, socket: !bare, netns, end }))
+            What::Called(Box::new(Called {
+                call,
+                fd: i32::try_from(fd)?,
+                errno,
+                socket: !bare,
+                netns,
+                place: Place::default(),
+                end,
+            }))
         }
         "queue" => {
             What::Queue { cookie: end.snapshot.cookie, tuple: end.snapshot.tuple(), look: detail.look }
@@ -158,7 +166,7 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
         "holder" => {
             let (pid, comm) = parse_process(argument()?)?;
             task = Task { pid, tid: pid, comm };
-            What::Holder { end: end.snapshot, fd }
+            What::Holder { end: end.snapshot, fd, place: Place::default() }
         }
         "found" => {
             What::Answer { asked: Some(end.snapshot.cookie), found: presence(argument()?)?, began: at }

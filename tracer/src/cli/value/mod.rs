@@ -1,5 +1,6 @@
 //! Values of flags: read strictly, refused with the nearest valid spelling.
 
+mod cgroup;
 mod duration;
 mod namespace;
 mod network;
@@ -7,11 +8,13 @@ mod ports;
 mod ring;
 mod threshold;
 
+pub use cgroup::Cgroup;
 pub use namespace::Namespace;
 pub use network::Network;
 pub use ports::Ports;
 pub use threshold::Threshold;
 
+pub(super) use cgroup::cgroup;
 pub(super) use duration::positive_duration;
 pub(super) use namespace::namespace;
 pub(super) use network::network;

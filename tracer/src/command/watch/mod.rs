@@ -41,7 +41,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep_until},
 };
-use tracer_common::settings::Settings;
+use tracer_common::{layout::ABSENT, settings::Settings};
 use tracing_subscriber::{
     Layer as _,
     filter::{LevelFilter, Targets},
@@ -76,6 +76,11 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     let shown = |pattern: &Pattern| active(arguments, pattern) && pattern.severity >= arguments.min_severity;
     let polling = Polling::of(&host, shown);
     let mut settings = filter.for_kernel(arguments.events);
+    if settings.cgroup_count != 0 && vocabulary.offsets.sock_cgroup == ABSENT {
+        bail!(Refusal::Kernel(
+            "sockets know their cgroup since Linux 5.15 only, so --cgroup cannot be had".into()
+        ));
+    }
     settings.idle_jiffies = polling.idle.map_or(0, |idle| jiffies(idle, hz));
     count_for(&Counting::of(&host, shown), &mut settings);
     let leave_out = |hook: &Hook| left_out(arguments, hook);

@@ -3,7 +3,7 @@
 use super::{json, reconciled};
 use crate::{
     cli::watch::WatchArgs,
-    enrich,
+    enrich::{self, Places},
     filter::Filter,
     finding::{Finding, Severity},
     kernel::clock,
@@ -36,6 +36,7 @@ pub(super) struct Teller {
     filter: Filter,
     stamp: Stamp,
     reasons: HashMap<i32, String>,
+    places: Places,
     findings: u64,
     worst: Option<Severity>,
     quiet: bool,
@@ -66,6 +67,7 @@ impl Teller {
                 host: crate::name::printable(host.as_encoded_bytes()),
             },
             reasons,
+            places: Places::default(),
             findings: 0,
             worst: None,
             quiet: arguments.quiet,
@@ -133,6 +135,8 @@ impl Teller {
                     self.finding(&finding)?;
                 }
             }
+            Told::Cgroup { id: Some(id), path, .. } => self.places.made(id, &path),
+            Told::Cgroup { id: None, pid, at, path } => self.places.seen(pid, at, &path),
             Told::Event(event) if !self.filter.wants_event(&event) => {}
             Told::Event(event) if self.json => {
                 let seq = self.output.next_seq();
@@ -157,10 +161,9 @@ impl Teller {
             return Ok(());
         }
         let owners = [finding.local.owner, finding.peer.as_ref().and_then(|peer| peer.owner)];
-        let facts = owners
-            .into_iter()
-            .flatten()
-            .filter_map(|owner| Some((owner.pid, enrich::process(owner.pid, finding.at)?)));
+        let facts = owners.into_iter().flatten().map(|owner| {
+            (owner.pid, enrich::process(owner.pid, owner.place.cgroup, finding.at, &self.places))
+        });
         let processes: Processes = facts.collect();
         let seq = self.output.next_seq();
         self.output.send(FindingRecord::new(finding, seq, &self.stamp, &processes).line()?);
