@@ -1,8 +1,8 @@
 //! The hooks: one kernel event each.
 
 pub(crate) mod call;
-pub(crate) mod drop;
 pub(crate) mod cgroup;
+pub(crate) mod drop;
 pub(crate) mod error;
 pub(crate) mod exit;
 pub(crate) mod holder;

@@ -1,9 +1,9 @@
 //! Makes a finding of what a rule found and what the engine knows.
 
 use super::{
-    judge::{direction, service},
     loss::Losses,
     story,
+    tell::{direction, service},
 };
 use crate::{
     event::{Cookie, Owner, Presence, Snapshot, Source},

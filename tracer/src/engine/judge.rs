@@ -4,24 +4,21 @@ use super::{
     Engine, LOOK_PATIENCE, LOOKS_A_SECOND, Request,
     case::{Case, CaseId, CaseKind},
     quiet::owned_by,
-    storm,
+    tell::storm_key,
 };
 use crate::{
-    event::{Cookie, Owner, Presence, Source},
-    finding::Direction,
-    pattern::{
-        CATALOGUE, End, Found, Group, Listener, Moment, Pattern, STORM_WINDOW, Trigger, Verdict, View,
-    },
+    event::{Presence, Source},
+    pattern::{CATALOGUE, End, Found, Group, Listener, Moment, Pattern, Trigger, Verdict, View},
     time::Time,
 };
-use std::{net::SocketAddr, time::Duration};
-use tracer_common::{
-    State,
-    record::socket::{INCOMING, OUTGOING, OWNER_SCAN, Past, Tuple},
-};
+use std::time::Duration;
+use tracer_common::{State, record::socket::OWNER_SCAN};
 
 /// A call that waits in the kernel returns this soon after what it waits for, if the host is not overloaded.
 const CALL_RETURNS: Duration = Duration::from_millis(5);
+
+/// How long a process may have to wait for a CPU before its RST is told of.
+const SENDER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the rules said together.
 struct Answers {
@@ -41,7 +38,28 @@ impl Engine {
             return;
         }
         let last = now >= case.last;
+        if last && self.sender_is_late(id, &case, now) {
+            let mut case = case;
+            case.next = now + self.hold();
+            case.last = case.next;
+            self.cases.put(id, case);
+            return;
+        }
         self.decide(id, case, now, last);
+    }
+
+    /// Whether the other end was aborted on this host, and the record of its RST has not come.
+    ///
+    /// It is made by the process that aborts, after the RST has left: `tcp_send_active_reset()`. A process that has to
+    /// wait for a CPU just then is late.
+    /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_output.c#L3649-L3682>
+    fn sender_is_late(&self, id: CaseId, case: &Case, now: Time) -> bool {
+        let Some(end) = self.ends.get(id.subject).filter(|end| end.reset_received.is_some()) else {
+            return false;
+        };
+        let peer = self.ends.peer(&end.snapshot);
+        let waits = peer.is_some_and(|peer| peer.aborted.is_some() && peer.reset_sent.is_none());
+        waits && now.since(case.occasion.at()) < SENDER_PATIENCE
     }
 
     /// Judges an open case for good.
@@ -290,64 +308,6 @@ impl Engine {
         let closed = || self.listeners.closed(end.tuple());
         if end.reset_sent.is_some() { closed().or(open) } else { open }
     }
-
-    /// Tells the most specific of what was found; the others that hold are named in it.
-    fn tell(&mut self, id: CaseId, case: &Case, found: &[(usize, Box<Found>)], now: Time) {
-        let beaten = |index: usize| found.iter().any(|(winner, _)| supersedes(*winner, index));
-        let mut best: Vec<_> = found.iter().filter(|(index, _)| !beaten(*index)).collect();
-        best.sort_by(|(_, a), (_, b)| b.confidence.total_cmp(&a.confidence));
-        let Some((primary, chosen)) = best.first().copied() else { return };
-        let mut also: Vec<&'static str> = found
-            .iter()
-            .filter(|(index, _)| index != primary)
-            .map(|(index, _)| CATALOGUE[*index].id)
-            .collect();
-        also.extend(
-            chosen.also.iter().filter(|id| super::super::pattern::by_id(id).is_some_and(|p| self.is_on(p))),
-        );
-        let finding_id = self.next_id();
-        let finding = {
-            let view = self.view(id, case, now, true, *primary);
-            super::compose::finding(finding_id, CATALOGUE[*primary], chosen, also, &view, &self.losses)
-        };
-        *self.load.findings.entry(finding.pattern).or_default() += 1;
-        if let (CaseKind::On(Moment::Stalled), Some(end)) = (id.kind, self.ends.get_mut(id.subject)) {
-            end.stall_told = end.stalled.map(|(_, next)| next);
-        }
-        let past = self.past_of(id.subject);
-        let key = storm_key(*primary, finding.local.owner, finding.local.tuple, &past, chosen.group);
-        self.remember(id.subject, finding.local.tuple, finding_id);
-        let window = self.host.time(&STORM_WINDOW);
-        if let Some(finding) = self.storms.take(key, finding, now, window) {
-            self.findings.push(finding);
-        }
-    }
-
-    fn is_on(&self, pattern: &Pattern) -> bool {
-        CATALOGUE.iter().zip(&self.active).any(|(other, on)| *on && other.id == pattern.id)
-    }
-
-    fn past_of(&self, subject: Cookie) -> Past {
-        let end = self.ends.get(subject).map(|end| end.snapshot.past);
-        end.or_else(|| self.orphans.get(subject).map(|orphan| orphan.last.past)).unwrap_or_default()
-    }
-
-    /// Later findings of this connection, at either end, follow this one.
-    fn remember(&mut self, subject: Cookie, tuple: Tuple, id: crate::finding::FindingId) {
-        let snapshot = self.ends.get(subject).map(|end| end.snapshot);
-        let peer = snapshot.and_then(|snapshot| self.ends.peer(&snapshot)).map(|end| end.snapshot.cookie);
-        for cookie in [Some(subject), peer].into_iter().flatten() {
-            if let Some(end) = self.ends.get_mut(cookie) {
-                end.told.push(id);
-            }
-        }
-        let orphan = self.orphans.peer(tuple).map(|orphan| orphan.cookie);
-        for cookie in [Some(subject), orphan].into_iter().flatten() {
-            if let Some(orphan) = self.orphans.get_mut(cookie) {
-                orphan.told.push(id);
-            }
-        }
-    }
 }
 
 fn asks(pattern: &Pattern, index: usize, kind: CaseKind) -> bool {
@@ -358,31 +318,6 @@ fn asks(pattern: &Pattern, index: usize, kind: CaseKind) -> bool {
     })
 }
 
-fn supersedes(winner: usize, loser: usize) -> bool {
+pub(super) fn supersedes(winner: usize, loser: usize) -> bool {
     CATALOGUE[winner].supersedes.contains(&CATALOGUE[loser].id)
-}
-
-/// Findings with the same key are one storm: by pattern, owner, and the end that offers the service.
-fn storm_key(index: usize, owner: Option<Owner>, tuple: Tuple, past: &Past, group: Group) -> storm::Key {
-    let service = (group == Group::Service).then(|| (service(tuple, direction(past)), tuple.netns));
-    storm::Key { pattern: CATALOGUE[index].id, owner: owner.map_or(0, |owner| owner.pid), service, group }
-}
-
-/// Who called connect(), as far as is known.
-pub(super) fn direction(past: &Past) -> Option<Direction> {
-    match past.flags {
-        flags if flags & OUTGOING != 0 => Some(Direction::Outgoing),
-        flags if flags & INCOMING != 0 => Some(Direction::Incoming),
-        _ => None,
-    }
-}
-
-/// The end that offers the service; when nobody knows, the lower port is taken for it.
-pub(super) fn service(tuple: Tuple, direction: Option<Direction>) -> SocketAddr {
-    let here = match direction {
-        Some(direction) => direction == Direction::Incoming,
-        // A listener has no other end.
-        None => tuple.remote_port == 0 || tuple.local_port < tuple.remote_port,
-    };
-    if here { tuple.local_address() } else { tuple.remote_address() }
 }

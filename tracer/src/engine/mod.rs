@@ -14,6 +14,7 @@ mod loose;
 mod loss;
 mod order;
 mod orphans;
+mod parking;
 mod polling;
 mod quiet;
 mod recover;
@@ -24,6 +25,7 @@ mod storm;
 mod story;
 mod table;
 mod take;
+mod tell;
 
 use crate::{
     event::{Cookie, Event},

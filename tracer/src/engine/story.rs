@@ -82,7 +82,7 @@ fn past(snapshot: &Snapshot, local: bool, owner: Option<Owner>, steps: &mut Vec<
         }
     };
     let change = |from, to| Happening::State { from, to, death: None };
-    let outgoing = super::judge::direction(past) == Some(crate::finding::Direction::Outgoing);
+    let outgoing = super::tell::direction(past) == Some(crate::finding::Direction::Outgoing);
     if outgoing {
         let connected = owner.filter(|owner| owner.source != Source::Scan);
         step(past.born_ns, change(Close, SynSent), connected);

@@ -3,26 +3,19 @@
 use super::{
     Engine, KEEP_CLOSED,
     case::{Case, CaseId, CaseKind},
+    parking::unseen_orphan,
     stays::Due,
 };
 use crate::{
     errno::Errno,
     event::{Cookie, Event, Origin, Owner, Place, Presence, Snapshot, Source, Task, What},
-    pattern::{CATALOGUE, Loose, Moment, Occasion, Parked, SentReset, Trigger},
+    pattern::{Loose, Moment, Occasion, SentReset},
     time::Time,
 };
-use std::time::Duration;
 use tracer_common::{
     State,
     record::{reset_sent::Segment, socket::Tuple},
 };
-
-/// What Linux uses where a namespace's `tcp_fin_timeout` could not be read.
-/// <https://github.com/torvalds/linux/blob/v6.12/include/net/tcp.h#L133-L136>
-const FIN_TIMEOUT: Duration = Duration::from_mins(1);
-/// An orphan is judged before it expires, because afterwards nothing proves that it was there: by a tenth of its
-/// stay, so that a busy host is not too late, and between these.
-const BEFORE_EXPIRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 impl Engine {
     pub(super) fn take(&mut self, event: &Event) {
@@ -76,6 +69,13 @@ impl Engine {
             {
                 self.park(event.at, end);
             }
+            (State::Established | State::CloseWait, State::Close) => {
+                self.left(event.at, end, old);
+                self.remember_closed(event.at, end);
+                if let Some(known) = self.ends.get_mut(cookie) {
+                    known.aborted = Some(event.at);
+                }
+            }
             (_, State::CloseWait) => {
                 self.ends.update(end).since = Some(event.at);
                 self.stays.enter(State::CloseWait, cookie, event.at);
@@ -128,49 +128,6 @@ impl Engine {
         self.closed.push_back((at, cookie));
         self.open(cookie, CaseKind::On(Moment::Failed), Occasion::Failed { at, old, errno });
         self.touch_peers(end.tuple(), at);
-    }
-
-    /// An orphan becomes a remainder of which the kernel tells no more.
-    fn park(&mut self, at: Time, end: Snapshot) {
-        let told = self.ends.get(end.cookie).map(|end| end.told.clone()).unwrap_or_default();
-        if self.cases.any(end.cookie) {
-            self.remember_closed(at, end);
-        } else {
-            self.ends.remove(end.cookie);
-        }
-        let orphan = Parked {
-            cookie: end.cookie,
-            tuple: end.tuple(),
-            closed: Time::seen(end.past.fin_sent_ns),
-            at,
-            stays: self.stay_of(&end),
-            owner: end.owner(),
-            last: end,
-            reset_sent: None,
-            told,
-        };
-        for (index, pattern) in CATALOGUE.iter().enumerate().filter(|(index, _)| self.active[*index]) {
-            for trigger in pattern.triggers {
-                if let Trigger::Parked(after) = trigger {
-                    let stays = self.host.time(after).min(orphan.stays);
-                    let margin = (stays / 10).clamp(BEFORE_EXPIRY.0, BEFORE_EXPIRY.1);
-                    self.stays.park(index, end.cookie, at + stays - margin);
-                }
-            }
-        }
-        self.orphans.insert(orphan);
-        self.touch_peers(end.tuple(), at);
-    }
-
-    /// For how long the kernel keeps an orphan in FIN_WAIT2: `tcp_fin_time()`.
-    /// <https://github.com/torvalds/linux/blob/v6.12/include/net/tcp.h#L1652-L1661>
-    fn stay_of(&self, end: &Snapshot) -> Duration {
-        let ticks =
-            u32::try_from(end.socket.linger2).ok().filter(|own| *own > 0).unwrap_or(end.socket.fin_timeout);
-        if self.host.hz == 0 || ticks == 0 {
-            return FIN_TIMEOUT;
-        }
-        Duration::from_millis(u64::from(ticks) * 1_000 / u64::from(self.host.hz))
     }
 
     /// An end has left the state it was kept for, in good order.
@@ -388,27 +345,4 @@ impl Engine {
 /// Whether a listener begins or ends: clients without MPTCP come to one that has it as well.
 fn listens(old: State, new: State) -> bool {
     new == State::Listen || (old == State::Listen && new == State::Close)
-}
-
-/// An orphan that was parked before the tracer began, or whose record gave way.
-fn unseen_orphan(cookie: Cookie, tuple: Tuple, event: &Event) -> Parked {
-    let mut last = Snapshot {
-        cookie,
-        state: State::TimeWait,
-        socket: tracer_common::record::socket::Socket::default(),
-        past: tracer_common::record::socket::Past::default(),
-    };
-    last.socket.tuple = tuple;
-    last.past.flags = tracer_common::record::socket::PREEXISTING;
-    Parked {
-        cookie,
-        tuple,
-        closed: None,
-        at: event.at,
-        stays: FIN_TIMEOUT,
-        owner: None,
-        last,
-        reset_sent: None,
-        told: Vec::new(),
-    }
 }

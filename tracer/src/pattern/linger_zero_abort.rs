@@ -58,6 +58,35 @@ RST is sent for that, whatever SO_LINGER says (close_with_unread_data).",
             ],
         },
         Scenario {
+            name: "the closer waits for a CPU before its RST is told",
+            trace: "
+                c = 127.0.0.1:40000 > 127.0.0.1:8080 out curl[42]
+                s = swap c in nginx[17]
+                0ms      c CLOSE>SYN_SENT owned
+                0.1ms    c SYN_SENT>ESTABLISHED
+                0.1ms    s SYN_RECV>ESTABLISHED
+                100ms    s ESTABLISHED>CLOSE owned linger0 shutdown=3
+                100.01ms c reset-received unacked=9
+                100.02ms c ESTABLISHED>CLOSE err=ECONNRESET unacked=9
+                700ms    s reset-sent reason=TCP_STATE owned linger0 shutdown=3
+            ",
+            expect: &["linger_zero_abort warning ECONNRESET local=curl[42] peer=nginx[17] reason=TCP_STATE"],
+        },
+        Scenario {
+            name: "its RST is never told, because that record was lost",
+            trace: "
+                c = 127.0.0.1:40000 > 127.0.0.1:8080 out curl[42]
+                s = swap c in nginx[17]
+                0ms      c CLOSE>SYN_SENT owned
+                0.1ms    c SYN_SENT>ESTABLISHED
+                100ms    s ESTABLISHED>CLOSE owned linger0 shutdown=3
+                100.01ms c reset-received unacked=9
+                100.02ms c ESTABLISHED>CLOSE err=ECONNRESET unacked=9
+                100.05ms lost 1
+            ",
+            expect: &["connection_reset warning ECONNRESET local=curl[42] peer=nginx[17] missing=ring_full"],
+        },
+        Scenario {
             name: "the victim is elsewhere",
             trace: "
                 s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]

@@ -106,6 +106,8 @@ pub struct End {
     pub reset_received: Option<(Time, Snapshot)>,
     /// The RST it sent.
     pub reset_sent: Option<SentReset>,
+    /// When it was aborted from this side: a RST of its own goes out.
+    pub aborted: Option<Time>,
     /// Its death.
     pub failed: Option<(Time, State, Errno)>,
     /// The errors that calls of the program got, the first ones.
@@ -147,6 +149,7 @@ impl End {
             keep_until: None,
             reset_received: None,
             reset_sent: None,
+            aborted: None,
             failed: None,
             observed: Vec::new(),
             unseen: false,
