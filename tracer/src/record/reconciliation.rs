@@ -17,8 +17,8 @@ pub struct ReconciliationRecord {
     /// Namespaces left out to keep the line short; those with something unexplained are the last to go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<usize>,
-    /// Namespaces in which something was seen, but whose counters could not be read: they went before they were
-    /// found, or no process and no mount holds them.
+    /// Namespaces whose counters could not be read: something was seen there, but they went before they were found or
+    /// no process and no mount holds them; or there are too many.
     pub hidden: usize,
 }
 
