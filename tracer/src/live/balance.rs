@@ -83,8 +83,12 @@ mod tests {
 
     fn reading(counted: &[(KernelCounter, u64)], explained: &[(usize, u64)], embryonic: u64) -> Reading {
         let mut reading = Reading::default();
-        counted.iter().for_each(|(counter, count)| reading.counted.counters[*counter as usize] = *count);
-        explained.iter().for_each(|(index, count)| reading.explained[*index] = *count);
+        for (counter, count) in counted {
+            reading.counted.counters[*counter as usize] = *count;
+        }
+        for (index, count) in explained {
+            reading.explained[*index] = *count;
+        }
         reading.counted.embryonic_resets = embryonic;
         reading
     }

@@ -110,10 +110,10 @@ mod tests {
 
     fn with(netns: u32, counted: u64, unexplained: u64) -> NamespaceRecord {
         let explained = counted - unexplained;
-        let counter = CounterRecord { counted, explained, unexplained, by_embryonic: None };
+        let resets = CounterRecord { counted, explained, unexplained, by_embryonic: None };
         let only = BTreeMap::from([("ListenDrops", 0)]);
         NamespaceRecord {
-            counters: [("OutRsts", counter)].into(),
+            counters: [("OutRsts", resets)].into(),
             counter_only: only,
             ..sample::namespace(netns)
         }
