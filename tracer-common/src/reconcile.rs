@@ -46,4 +46,4 @@ pub const WORDS: usize = OVERFLOW_RESETS + 1;
 pub type Explained = [u64; WORDS];
 
 /// Namespaces for which this is kept at most.
-pub const NAMESPACES: usize = 4_096;
+pub const NAMESPACES: u32 = 4_096;

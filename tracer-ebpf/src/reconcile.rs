@@ -16,7 +16,7 @@ use tracer_common::{
 /// By the namespace's cookie, or its inode number where the kernel gives no cookie. A full map leaves what it has
 /// no room for unexplained. The size here is replaced by the loader's.
 #[btf_map]
-static EXPLAINED: PerCpuHashMap<u64, Explained, NAMESPACES> = PerCpuHashMap::new();
+static EXPLAINED: PerCpuHashMap<u64, Explained, { NAMESPACES as usize }> = PerCpuHashMap::new();
 
 static NOTHING: Explained = [0; WORDS];
 
@@ -34,13 +34,13 @@ pub(crate) fn may_abort(sk: Common, new: u8) -> bool {
 /// A socket changes to CLOSE.
 ///
 /// - EstabResets: `tcp_set_state()`, and it alone.
-///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c#L2891-L2893>
+///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c>
 /// - AttemptFails: `tcp_done()` in SYN_SENT or SYN_RECV, not close() and connect(), which own the socket.
-///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c#L4776-L4789>
+///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c>
 /// - TCPAbortOnTimeout: `tcp_write_err()`.
-///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_timer.c#L75-L80>
+///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_timer.c>
 /// - TCPAbortOnData: close() with SO_LINGER 0, also where no RST is sent.
-///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c#L3065-L3068>
+///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c>
 #[inline(always)]
 pub(crate) fn closed(tcp: Tcp, old: u8) {
     if setting!(reconcile) == 0 {
@@ -73,7 +73,7 @@ pub(crate) fn closed(tcp: Tcp, old: u8) {
 
 /// Whether a timer gave up. It leaves ETIMEDOUT, or the ICMP error that had come before; an ICMP error that ends an
 /// attempt at once leaves the timer of the SYN pending, which the timer itself takes off first.
-/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_timer.c#L683-L718>
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_timer.c>
 #[inline(always)]
 fn timed_out(tcp: Tcp, err: i32) -> bool {
     err == ETIMEDOUT || (err == tcp.soft_err() && tcp.pending_timer() == 0)
@@ -82,11 +82,11 @@ fn timed_out(tcp: Tcp, err: i32) -> bool {
 /// A reset is sent: for a full socket or none, answering a segment with these flags or none.
 ///
 /// - OutRsts: `tcp_send_active_reset()`, `tcp_v4_send_reset()`, `tcp_v6_send_response()`; the last counts none that
-///   finds no route. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_output.c#L3588-L3620>
+///   finds no route. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_output.c>
 /// - TCPAbortOnClose, TCPAbortOnLinger, TCPAbortOnMemory: `__tcp_close()`, and `tcp_out_of_resources()` for the last.
-///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c#L3058-L3160>
+///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c>
 /// - TCPAbortOnData: `tcp_rcv_state_process()`, each time it has data refused.
-///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L6869-L6945>
+///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c>
 #[inline(always)]
 pub(crate) fn reset(net: *const u8, full: Option<Tcp>, answers: Option<u8>, reason: i32) {
     if setting!(reconcile) == 0 {
@@ -166,7 +166,8 @@ fn of(net: *const u8) -> Option<*mut Explained> {
         return Some(known);
     }
     // Fails when another CPU was first, which is as good, or when there is no room.
-    let _ = EXPLAINED.insert(key, &NOTHING, BPF_NOEXIST.into());
+    let nothing: &Explained = &NOTHING;
+    let _ = EXPLAINED.insert(key, nothing, BPF_NOEXIST.into());
     EXPLAINED.get_ptr_mut(key)
 }
 

@@ -221,3 +221,13 @@ fn no_filter_is_told_to_the_kernel_as_none() {
     assert_eq!(filter("", &[]).for_kernel(false).filtered, 0);
     assert_eq!(filter("-6", &[]).for_kernel(false).filtered, 1);
 }
+
+#[test]
+fn the_kernels_counters_are_reconciled_only_for_everybody() {
+    for (flags, wanted) in
+        [("", 1), ("--exclude connection_reset", 1), ("-4", 0), ("-p 1", 0), ("--pid 1", 0), ("--comm a", 0)]
+    {
+        assert_eq!(filter(flags, &[]).for_kernel(false).reconcile, wanted, "{flags}");
+    }
+    assert_eq!(filter("", &[1]).for_kernel(false).reconcile, 0);
+}

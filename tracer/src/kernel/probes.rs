@@ -89,7 +89,7 @@ impl Probes {
         if counted::own_cookie().is_none() {
             offsets.net_cookie = ABSENT; // both sides must know a namespace by the same number
         }
-        let namespaces = if settings.reconcile == 0 { 1 } else { NAMESPACES as u32 };
+        let namespaces = if settings.reconcile == 0 { 1 } else { NAMESPACES };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .verifier_log_level(VerifierLogLevel::STATS)

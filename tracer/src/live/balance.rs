@@ -56,7 +56,7 @@ impl Balances {
         }
         // A request that ends by a RST or a SYN, before its child is born, makes no event: `tcp_check_req()` raises
         // both counters. For a full accept queue it raises EmbryonicRsts alone, and that reset is seen.
-        // <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_minisocks.c#L795-L882>
+        // <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_minisocks.c>
         let embryonic = balances.embryonic_resets.saturating_sub(seen(OVERFLOW_RESETS));
         let attempts = &mut balances.counters[KernelCounter::AttemptFails as usize];
         balances.by_embryonic = embryonic.min(attempts.unexplained);
@@ -83,8 +83,12 @@ mod tests {
 
     fn reading(counted: &[(KernelCounter, u64)], explained: &[(usize, u64)], embryonic: u64) -> Reading {
         let mut reading = Reading::default();
-        counted.iter().for_each(|(counter, count)| reading.counted.counters[*counter as usize] = *count);
-        explained.iter().for_each(|(index, count)| reading.explained[*index] = *count);
+        for (counter, count) in counted {
+            reading.counted.counters[*counter as usize] = *count;
+        }
+        for (index, count) in explained {
+            reading.explained[*index] = *count;
+        }
         reading.counted.embryonic_resets = embryonic;
         reading
     }

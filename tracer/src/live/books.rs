@@ -146,7 +146,7 @@ impl Books {
             found |= !self.known.contains(key) && self.hidden.insert(*key);
         }
         // Those that cannot be found must not take the place of others.
-        if keys.len() > NAMESPACES / 4 * 3 {
+        if keys.len() > NAMESPACES as usize / 4 * 3 {
             self.forgotten += self.hidden.len();
             self.hidden.drain().for_each(|key| probes.forget(key));
         }

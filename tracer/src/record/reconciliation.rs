@@ -17,8 +17,8 @@ pub struct ReconciliationRecord {
     /// Namespaces left out to keep the line short; those with something unexplained are the last to go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<usize>,
-    /// Namespaces in which something was seen, but whose counters could not be read: they went before they were
-    /// found, or no process and no mount holds them.
+    /// Namespaces whose counters could not be read: something was seen there, but they went before they were found or
+    /// no process and no mount holds them; or there are too many.
     pub hidden: usize,
 }
 
@@ -110,10 +110,10 @@ mod tests {
 
     fn with(netns: u32, counted: u64, unexplained: u64) -> NamespaceRecord {
         let explained = counted - unexplained;
-        let counter = CounterRecord { counted, explained, unexplained, by_embryonic: None };
+        let resets = CounterRecord { counted, explained, unexplained, by_embryonic: None };
         let only = BTreeMap::from([("ListenDrops", 0)]);
         NamespaceRecord {
-            counters: [("OutRsts", counter)].into(),
+            counters: [("OutRsts", resets)].into(),
             counter_only: only,
             ..sample::namespace(netns)
         }

@@ -125,7 +125,9 @@ fn within<T: Send>(world: &World, side: Side, work: impl FnOnce() -> T + Send) -
 
 fn add(wanted: &mut [Wanted; 2], side: Side, counts: &[(&'static str, u64)]) {
     let wanted = if side == Side::A { &mut wanted[0] } else { &mut wanted[1] };
-    counts.iter().for_each(|(name, count)| *wanted.entry(name).or_default() += count);
+    for (name, count) in counts {
+        *wanted.entry(name).or_default() += count;
+    }
 }
 
 /// A connection on this medium: the end of the client, on A, and that of the server.

@@ -7,7 +7,7 @@ use crate::{
 use tracer_common::reconcile::KernelCounter;
 
 /// As a part of `stats` and `stop`.
-pub(super) fn record(reconciliation: Reconciliation) -> ReconciliationRecord {
+pub(super) fn record(reconciliation: &Reconciliation) -> ReconciliationRecord {
     let namespaces = reconciliation.namespaces.iter().map(namespace).collect();
     ReconciliationRecord::new(namespaces, reconciliation.forgotten, reconciliation.hidden)
 }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn programs_read_all() {
-        let value = serde_json::to_value(record(reconciliation())).expect("JSON");
+        let value = serde_json::to_value(record(&reconciliation())).expect("JSON");
         let one = &value["namespaces"][0];
         assert_eq!((&value["quiet"], &one["netns"], &one["gone"]), (&1.into(), &2.into(), &true.into()));
         let attempts =

@@ -260,7 +260,7 @@ impl Teller {
             dropped: [("stdout", self.output.dropped())].into(),
             user_cpu_seconds: seconds(usage.user_time()),
             system_cpu_seconds: seconds(usage.system_time()),
-            reconciliation: totals.reconciliation.map(reconciled::record),
+            reconciliation: totals.reconciliation.as_ref().map(reconciled::record),
             probes: self.probe_stats.then(probe_times),
         })
     }
