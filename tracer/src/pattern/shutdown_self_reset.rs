@@ -200,7 +200,7 @@ fn judge(view: &View<'_>) -> Verdict {
                 "{} had shut down both directions of its connection to {remote} and kept the socket; {} that came{later} \
                  reset it. The next call of {} fails with ECONNRESET although no RST came; one went out to {gets}.",
                 who(owner, "A process"),
-                bytes(refused.into()),
+                bytes(refused),
                 comm(owner, "the process"),
             ),
         )
