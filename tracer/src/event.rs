@@ -246,7 +246,10 @@ pub enum Delivery {
 /// What a reset is sent for.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "fields are named as what they hold")]
-#[expect(clippy::large_enum_variant, reason = "an event is as large for other reasons, and most are of full sockets")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an event is as large for other reasons, and most are of full sockets"
+)]
 pub enum Origin {
     /// A full socket.
     Full(Snapshot),

@@ -45,6 +45,22 @@ firewall drops. Give connect() a deadline of your own, shorter than two minutes.
     judge,
     scenarios: &[
         Scenario {
+            name: "the same socket had been refused before: that RST is another attempt's",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                0ms     c CLOSE>SYN_SENT owned
+                1ms     c reset-received
+                1ms     c SYN_SENT>CLOSE err=ECONNREFUSED
+                2ms     c fails ECONNREFUSED call=connect fd=5
+                500ms   c CLOSE>SYN_SENT owned
+                3500ms  c SYN_SENT>CLOSE err=ETIMEDOUT retransmits=1
+            ",
+            expect: &[
+                "connection_refused warning ECONNREFUSED",
+                "connect_timeout warning ETIMEDOUT local=curl[42]",
+            ],
+        },
+        Scenario {
             name: "the SYNs are dropped",
             trace: "
                 c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
