@@ -1,7 +1,7 @@
 //! Looks at what makes no event: sockets by cookie, holders of descriptors, settings of a namespace.
 
 use super::{
-    namespace::{self, Namespace},
+    namespace::{self, Namespace, SockDiag},
     probes::Probes,
 };
 use crate::event::{Cookie, Presence};
@@ -10,10 +10,16 @@ use hashbrown::HashMap;
 use std::time::{Duration, Instant};
 use tracer_common::record::socket::Tuple;
 
+/// Namespaces in which one other end is looked for; each costs a system call or two.
+const MOST_NAMESPACES: usize = 64;
+
 /// What is to be looked at, and the namespaces to look in.
 pub struct Looks {
     namespaces: HashMap<u32, Namespace>,
+    /// Asked again and again without entering their namespaces.
+    diags: HashMap<u32, SockDiag>,
     sockets: Vec<(Cookie, Tuple)>,
+    peers: Vec<(Cookie, Tuple)>,
     holders_wanted: bool,
     holders_next: Instant,
     /// A look at all descriptors costs time with their number: it happens at most this often.
@@ -28,7 +34,9 @@ impl Looks {
     pub fn new(period: Duration) -> Result<Self> {
         let mut looks = Self {
             namespaces: HashMap::new(),
+            diags: HashMap::new(),
             sockets: Vec::new(),
+            peers: Vec::new(),
             holders_wanted: false,
             holders_next: Instant::now(),
             period,
@@ -40,6 +48,11 @@ impl Looks {
     /// A look at one socket is wanted.
     pub fn want_socket(&mut self, cookie: Cookie, tuple: Tuple) {
         self.sockets.push((cookie, tuple));
+    }
+
+    /// A look for the other end of a socket is wanted.
+    pub fn want_peer(&mut self, of: Cookie, tuple: Tuple) {
+        self.peers.push((of, tuple));
     }
 
     /// A look at all descriptors is wanted.
@@ -74,6 +87,36 @@ impl Looks {
         answers
     }
 
+    /// Looks for the other ends that were asked for, in every namespace: the first that has one.
+    pub fn peers(&mut self) -> Vec<(Cookie, Presence)> {
+        let asked = std::mem::take(&mut self.peers);
+        asked.into_iter().map(|(of, tuple)| (of, self.peer(&tuple))).collect()
+    }
+
+    fn peer(&mut self, tuple: &Tuple) -> Presence {
+        let loopback = tuple.local_address().ip().to_canonical().is_loopback();
+        let own = self.namespaces.keys().filter(|netns| **netns == tuple.netns);
+        let others = self.namespaces.keys().filter(|netns| **netns != tuple.netns && !loopback);
+        let places: Vec<u32> = own.chain(others).copied().take(MOST_NAMESPACES).collect();
+        let mut found = if places.len() < MOST_NAMESPACES { Presence::Gone } else { Presence::Unknown };
+        for netns in places {
+            match self.diag(netns).map(|diag| namespace::any_socket(diag, tuple)) {
+                Some(Presence::Gone) => {}
+                Some(Presence::Unknown) | None => found = Presence::Unknown,
+                Some(presence) => return presence,
+            }
+        }
+        found
+    }
+
+    fn diag(&mut self, netns: u32) -> Option<&mut SockDiag> {
+        if !self.diags.contains_key(&netns) {
+            let diag = namespace::enter(self.namespaces.get(&netns)?, SockDiag::open).ok()?.ok()?;
+            self.diags.insert(netns, diag);
+        }
+        self.diags.get_mut(&netns)
+    }
+
     /// Every namespace that is known.
     pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
         self.namespaces.values()
@@ -99,6 +142,7 @@ impl Looks {
     pub fn refresh(&mut self) -> Result<()> {
         let found = namespace::all().context("finding the network namespaces")?;
         self.namespaces = found.into_iter().map(|namespace| (namespace.inum, namespace)).collect();
+        self.diags.retain(|netns, _| self.namespaces.contains_key(netns));
         Ok(())
     }
 }
