@@ -70,6 +70,11 @@ fn take(ctx: &BtfTracePointContext) {
     let mut segment = Segment::default();
     if !skb.is_null() {
         packet::read(skb, &raw mut segment);
+        // `tcp_v4_rcv()` and `tcp_v6_rcv()` take the device from a segment that has found its socket.
+        // https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c
+        if segment.tuple.netns == 0 && !sk.0.is_null() {
+            segment.tuple.netns = sk.netns();
+        }
     }
     if wants(&origin, &segment) {
         tell(ctx, &origin, &segment, !skb.is_null(), reason);

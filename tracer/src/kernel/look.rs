@@ -94,6 +94,9 @@ impl Looks {
     }
 
     fn peer(&mut self, tuple: &Tuple) -> Presence {
+        if !self.namespaces.contains_key(&tuple.netns) && self.refresh().is_err() {
+            return Presence::Unknown;
+        }
         let loopback = tuple.local_address().ip().to_canonical().is_loopback();
         let own = self.namespaces.keys().filter(|netns| **netns == tuple.netns);
         let others = self.namespaces.keys().filter(|netns| **netns != tuple.netns && !loopback);

@@ -14,6 +14,7 @@ mod connection_refused;
 mod connection_reset;
 mod decoy;
 mod fin_wait2_write_reset;
+mod forged_reset;
 mod half_open_suspect;
 mod icmp_unreachable;
 mod keepalive_timeout;
@@ -24,12 +25,15 @@ mod peer_lost_state;
 mod peer_stuck_in_close_wait;
 mod premature_eof;
 mod process_died;
+mod reset_rejected;
 mod retransmission_timeout;
 mod scene;
 mod sigpipe_killed;
 mod socket_destroyed;
 mod socket_option_error;
 mod soft_error;
+mod stale_connection_killed;
+mod time_wait_collision;
 mod user_timeout;
 mod zero_window_stall;
 
@@ -180,16 +184,20 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         broken_pipe::CASES,
         connection_reset::CASES,
         fin_wait2_write_reset::CASES,
+        forged_reset::CASES,
         half_open_suspect::CASES,
         icmp_unreachable::CASES,
         keepalive_timeout::CASES,
         peer_lost_state::CASES,
         peer_stuck_in_close_wait::CASES,
         premature_eof::CASES,
+        reset_rejected::CASES,
         retransmission_timeout::CASES,
         socket_destroyed::CASES,
         socket_option_error::CASES,
         soft_error::CASES,
+        stale_connection_killed::CASES,
+        time_wait_collision::CASES,
         user_timeout::CASES,
         zero_window_stall::CASES,
     ]
