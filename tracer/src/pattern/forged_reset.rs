@@ -36,7 +36,7 @@ A device that copies the time to live cannot be told from the peer: `connection_
             advice: "\
 Look for the device, not at the peer: firewall rules with `reject with tcp reset` here and on the way, their idle \
 timeouts against the connection's silence, the log of the load balancer. Close the peer's end, which may be open still.",
-            confirm: "nft list ruleset | grep -n reset; tcpdump -vni any 'host ADDRESS and tcp[tcpflags] & tcp-rst != 0'",
+            confirm: "nft list ruleset | grep 'tcp reset'; nstat -az TcpEstabResets TcpOutRsts",
         },
         zh: Words {
             title: "并非对方发送的 RST",
@@ -46,7 +46,7 @@ timeouts against the connection's silence, the log of the load balancer. Close t
 两端之间有什么东西以对方的名义说话:以 RST 拒绝的防火墙规则(也可能是本机的)、入侵防御系统、已放弃该流的负载均衡或 NAT,或者猜中了序列号的攻击者。对方往往毫不知情,它那一端仍然打开。只差一跳也可能是路由不同。复制 TTL 的设备无法与对方区分:此时为 `connection_reset`。",
             advice: "\
 要找的是设备而不是对方:本机和沿途带有 `reject with tcp reset` 的防火墙规则,它们的空闲超时与连接的沉默时间,负载均衡的日志。关闭对方那一端,它可能仍然打开。",
-            confirm: "nft list ruleset | grep -n reset; tcpdump -vni any 'host ADDRESS and tcp[tcpflags] & tcp-rst != 0'",
+            confirm: "nft list ruleset | grep 'tcp reset'; nstat -az TcpEstabResets TcpOutRsts",
         },
     },
     judge,
