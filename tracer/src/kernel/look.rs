@@ -7,17 +7,18 @@ use super::{
 use crate::event::{Cookie, Presence};
 use anyhow::{Context, Result};
 use hashbrown::HashMap;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 use tracer_common::record::socket::Tuple;
-
-/// Namespaces in which one other end is looked for; each costs a system call or two.
-const MOST_NAMESPACES: usize = 64;
 
 /// What is to be looked at, and the namespaces to look in.
 pub struct Looks {
     namespaces: HashMap<u32, Namespace>,
-    /// Asked again and again without entering their namespaces.
-    diags: HashMap<u32, SockDiag>,
+    /// The namespaces, once the other end of a socket was looked for.
+    places: Vec<Place>,
     sockets: Vec<(Cookie, Tuple)>,
     peers: Vec<(Cookie, Tuple)>,
     holders_wanted: bool,
@@ -34,7 +35,7 @@ impl Looks {
     pub fn new(period: Duration) -> Result<Self> {
         let mut looks = Self {
             namespaces: HashMap::new(),
-            diags: HashMap::new(),
+            places: Vec::new(),
             sockets: Vec::new(),
             peers: Vec::new(),
             holders_wanted: false,
@@ -87,7 +88,7 @@ impl Looks {
         answers
     }
 
-    /// Looks for the other ends that were asked for, in every namespace: the first that has one.
+    /// Looks for the other ends that were asked for, in every namespace that has their address.
     pub fn peers(&mut self) -> Vec<(Cookie, Presence)> {
         let asked = std::mem::take(&mut self.peers);
         asked.into_iter().map(|(of, tuple)| (of, self.peer(&tuple))).collect()
@@ -97,27 +98,19 @@ impl Looks {
         if !self.namespaces.contains_key(&tuple.netns) && self.refresh().is_err() {
             return Presence::Unknown;
         }
-        let loopback = tuple.local_address().ip().to_canonical().is_loopback();
-        let own = self.namespaces.keys().filter(|netns| **netns == tuple.netns);
-        let others = self.namespaces.keys().filter(|netns| **netns != tuple.netns && !loopback);
-        let places: Vec<u32> = own.chain(others).copied().take(MOST_NAMESPACES).collect();
-        let mut found = if places.len() < MOST_NAMESPACES { Presence::Gone } else { Presence::Unknown };
-        for netns in places {
-            match self.diag(netns).map(|diag| namespace::any_socket(diag, tuple)) {
-                Some(Presence::Gone) => {}
-                Some(Presence::Unknown) | None => found = Presence::Unknown,
-                Some(presence) => return presence,
+        if self.places.is_empty() {
+            self.places = self.namespaces.values().filter_map(Place::of).collect();
+        }
+        let address = tuple.local_address().ip().to_canonical();
+        let mut found = Presence::Gone;
+        for place in self.places.iter_mut().filter(|place| place.has(address, tuple.netns)) {
+            match namespace::any_socket(&mut place.diag, tuple) {
+                Presence::Gone => {}
+                Presence::Unknown => found = Presence::Unknown,
+                presence => return presence,
             }
         }
         found
-    }
-
-    fn diag(&mut self, netns: u32) -> Option<&mut SockDiag> {
-        if !self.diags.contains_key(&netns) {
-            let diag = namespace::enter(self.namespaces.get(&netns)?, SockDiag::open).ok()?.ok()?;
-            self.diags.insert(netns, diag);
-        }
-        self.diags.get_mut(&netns)
     }
 
     /// Every namespace that is known.
@@ -145,8 +138,29 @@ impl Looks {
     pub fn refresh(&mut self) -> Result<()> {
         let found = namespace::all().context("finding the network namespaces")?;
         self.namespaces = found.into_iter().map(|namespace| (namespace.inum, namespace)).collect();
-        self.diags.retain(|netns, _| self.namespaces.contains_key(netns));
+        self.places.clear();
         Ok(())
+    }
+}
+
+/// A namespace that can be asked without entering it again.
+struct Place {
+    netns: u32,
+    addresses: HashSet<IpAddr>,
+    diag: SockDiag,
+}
+
+impl Place {
+    fn of(namespace: &Namespace) -> Option<Self> {
+        let inside = || -> Result<Self> {
+            Ok(Self { netns: namespace.inum, addresses: namespace::addresses()?, diag: SockDiag::open()? })
+        };
+        namespace::enter(namespace, inside).ok()?.ok()
+    }
+
+    /// Whether this may be the host that `netns` calls by this address.
+    fn has(&self, address: IpAddr, netns: u32) -> bool {
+        if address.is_loopback() { self.netns == netns } else { self.addresses.contains(&address) }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::event::{Cookie, Presence};
 use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
+    ifaddrs::getifaddrs,
     sched::{CloneFlags, setns},
     sys::statfs::{NSFS_MAGIC, fstatfs},
 };
@@ -19,6 +20,7 @@ use std::{
     fmt,
     fs::{self, File},
     io,
+    net::IpAddr,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd},
         unix::{ffi::OsStringExt, fs::MetadataExt},
@@ -204,6 +206,21 @@ pub fn sockets(asked: &[(Cookie, Tuple)]) -> Vec<(Cookie, Presence)> {
         Err(_) => Presence::Unknown,
     };
     asked.iter().map(|(cookie, tuple)| (*cookie, look(*cookie, tuple))).collect()
+}
+
+/// The addresses of the namespace of the calling thread.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn addresses() -> Result<HashSet<IpAddr>> {
+    let all = getifaddrs().context("reading the addresses of a namespace")?;
+    Ok(all
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
+        })
+        .collect())
 }
 
 /// Looks for any socket with these addresses in the namespace in which `diag` was opened.

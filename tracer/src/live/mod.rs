@@ -329,6 +329,9 @@ impl Live {
         let began = clock::now();
         let mut found = self.looks.sockets();
         found.extend(self.looks.peers());
+        if !found.is_empty() {
+            self.drain()?; // what came meanwhile is older than the answers, which let time pass
+        }
         for (cookie, found) in found {
             self.answer(Some(cookie), found, began)?;
         }
