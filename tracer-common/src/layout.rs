@@ -182,6 +182,8 @@ pub struct Numbers {
     pub drop_sequence: u32,
     /// `SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE`, which some kernels tell from it.
     pub drop_end_sequence: u32,
+    /// `SKB_DROP_REASON_TCP_OLD_SEQUENCE`: before the window.
+    pub drop_old_sequence: u32,
     /// `SKB_DROP_REASON_TCP_INVALID_SYN`.
     pub drop_syn: u32,
     /// First bit of `num_timeout` in its byte; its bits go to the byte's end.
@@ -228,6 +230,7 @@ impl Numbers {
         drop_reset: ABSENT,
         drop_sequence: ABSENT,
         drop_end_sequence: ABSENT,
+        drop_old_sequence: ABSENT,
         drop_syn: ABSENT,
         request_timeouts_bit: ABSENT,
         request_acked_bit: ABSENT,

@@ -206,6 +206,10 @@ pub const LOSSY_TOLD: u8 = 1 << 0;
 pub const BLACKHOLE_TOLD: u8 = 1 << 1;
 /// [`Past::marks`]: that its close is stuck was told.
 pub const STUCK_TOLD: u8 = 1 << 2;
+/// [`Past::marks`]: the peer's segments came from different distances: their time to live proves nothing.
+pub const TTL_VARIES: u8 = 1 << 3;
+/// [`Past::marks`]: it answered something by a RST while it connected.
+pub const RESET_CONNECTING: u8 = 1 << 4;
 
 /// [`Past::flags`]: the owner is the followed process ([`crate::settings::Settings::follow`]) or below it.
 pub const FOLLOWED: u8 = 1 << 4;
@@ -244,7 +248,7 @@ pub struct Past {
     pub send_errno: u8,
     /// The soft error that was told last; 0 for none.
     pub soft_told: u8,
-    /// Time to live (IPv6: hop limit) of a segment of the peer from the beginning of the connection; 0 when none was seen.
+    /// Time to live (IPv6: hop limit) of the peer's segments; 0 when none was looked at.
     pub ttl: u8,
     /// The same of the last RST that came while the connection was ESTABLISHED; 0 when none did.
     pub reset_ttl: u8,

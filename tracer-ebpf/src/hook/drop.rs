@@ -93,7 +93,10 @@ fn why(ctx: &BtfTracePointContext) -> Option<u32> {
     let reason = ctx.arg::<u32>(2);
     if reason == number!(drop_reset) {
         Some(RESET)
-    } else if reason == number!(drop_sequence) || reason == number!(drop_end_sequence) {
+    } else if reason == number!(drop_sequence)
+        || reason == number!(drop_end_sequence)
+        || reason == number!(drop_old_sequence)
+    {
         Some(SEQUENCE)
     } else if reason == number!(drop_syn) {
         Some(SYN)

@@ -20,13 +20,13 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use core::ptr::{self, addr_of_mut};
 use tracer_common::{
-    State::TimeWait,
+    State::{SynSent, TimeWait},
     counter::Counter,
     layout::ABSENT,
     record::{
         Kind,
         reset_sent::{REASON_ABSENT, ResetSent, Segment},
-        socket::{Socket, Tuple},
+        socket::{RESET_CONNECTING, Socket, Tuple},
     },
 };
 
@@ -70,6 +70,11 @@ fn take(ctx: &BtfTracePointContext) {
     let mut segment = Segment::default();
     if !skb.is_null() {
         packet::read(skb, &raw mut segment);
+        // `tcp_v4_rcv()` and `tcp_v6_rcv()` take the device from a segment that has found its socket.
+        // https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c
+        if segment.tuple.netns == 0 && !sk.0.is_null() {
+            segment.tuple.netns = sk.netns();
+        }
     }
     let net = match (sk.0.is_null(), skb.is_null()) {
         (false, _) => sk.net(),
@@ -129,7 +134,13 @@ fn tell(ctx: &BtfTracePointContext, origin: &Origin, segment: &Segment, passive:
         let (socket, past) = (addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
         let mut substate = 0;
         match *origin {
-            Origin::Full(tcp) => emit::socket(tcp, past::get(tcp), socket, past),
+            Origin::Full(tcp) => {
+                let kept = past::get(tcp);
+                if sock::is(tcp.common().state(), SynSent) && !kept.is_null() {
+                    (*kept).marks |= RESET_CONNECTING;
+                }
+                emit::socket(tcp, kept, socket, past);
+            }
             Origin::Remainder(sk) => {
                 sock::fill_none(socket);
                 past::copy(ptr::null(), past);

@@ -20,7 +20,10 @@ use tracer_common::{
     counter::Counter,
     record::{
         Kind,
-        socket::{FOLLOWED, INCOMING, OUTGOING, OWNER_CLOSE, OWNER_CONNECT, OWNER_LISTEN, Past, TOLD},
+        socket::{
+            FOLLOWED, INCOMING, OUTGOING, OWNER_CLOSE, OWNER_CONNECT, OWNER_LISTEN, Past, RESET_CONNECTING,
+            TOLD,
+        },
         state_change::StateChange,
     },
 };
@@ -141,6 +144,9 @@ fn begin(past: *mut Past, new: u8, now: u64) {
         addr_of_mut!((*past).fin_sent_ns).write_volatile(0);
         addr_of_mut!((*past).fin_received_ns).write_volatile(0);
         addr_of_mut!((*past).eof_read_ns).write_volatile(0);
+        addr_of_mut!((*past).ttl).write_volatile(0);
+        addr_of_mut!((*past).reset_ttl).write_volatile(0);
+        addr_of_mut!((*past).marks).write_volatile(0);
         if is(new, SynSent) {
             (*past).established_ns = 0;
             (*past).flags = OUTGOING | (*past).flags & FOLLOWED;
@@ -176,8 +182,17 @@ fn needed(tcp: Tcp, old: u8, new: u8, kept: *mut Past, now: u64) -> Option<Urgen
         || (is(old, SynSent) && is(new, Close) && tcp.owned())
         || ((is(new, FinWait1) || is(new, LastAck)) && tcp.owned() && closes_as_told(tcp))
         || (is(new, Closing) && setting!(closing) != 0)
-        || (is(old, SynSent) && is(new, Established) && retry::succeeded(tcp, kept, now));
+        || (is(old, SynSent)
+            && is(new, Established)
+            && (was_reset(kept) || retry::succeeded(tcp, kept, now)));
     needed.then_some(Urgency::Batch)
+}
+
+/// Whether it answered something by a RST while it connected.
+#[inline(always)]
+fn was_reset(kept: *const Past) -> bool {
+    // SAFETY: NULL or a live value.
+    !kept.is_null() && unsafe { (*kept).marks } & RESET_CONNECTING != 0
 }
 
 /// Whether its process dies, or its close() waits for the peer.

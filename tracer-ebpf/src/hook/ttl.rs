@@ -9,12 +9,16 @@ use crate::{
     sock::{Common, Tcp},
 };
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_common::record::socket::{INCOMING, Past};
+use tracer_common::record::socket::{INCOMING, Past, TTL_VARIES};
 
 /// The flag of RST in a TCP header, RFC 9293.
 const TCP_RST: u8 = 0x04;
-/// The SYN-ACK was the first segment that came for a socket that connects: this is the next.
-const FIRST: u32 = 2;
+/// So many segments from the beginning are looked at: one that GRO has merged counts for several, and one that waited
+/// for the socket's lock is looked at after others were counted.
+const FIRST: u32 = 8;
+/// Later about one of so many, a power of two: of a socket that is older than the tracer nothing else is known, and a
+/// way that changes proves nothing.
+const ONE_OF: u32 = 32;
 
 #[btf_tracepoint(function = "tcp_probe")]
 pub(crate) fn ttl(ctx: BtfTracePointContext) -> i32 {
@@ -31,7 +35,8 @@ fn take(ctx: &BtfTracePointContext) {
     let skb: *const u8 = ctx.arg(1);
     let reset = packet::taken_flags(skb) & TCP_RST != 0;
     let Some(tcp) = Common(ctx.arg(0)).tcp() else { return };
-    if !reset && tcp.segments_received() != FIRST {
+    let number = tcp.segments_received();
+    if !reset && number >= FIRST && number & (ONE_OF - 1) != 0 {
         return;
     }
     let past = past::get(tcp);
@@ -44,13 +49,16 @@ fn take(ctx: &BtfTracePointContext) {
 fn keep(tcp: Tcp, past: *mut Past, ttl: u8, reset: bool) {
     // SAFETY: a live value, checked by the caller.
     unsafe {
-        if !reset {
+        if reset {
+            (*past).reset_ttl = ttl;
+            if (*past).ttl == 0 && (*past).flags & INCOMING != 0 {
+                (*past).ttl = tcp.opening_ttl();
+            }
+        } else if ttl != 0 {
+            if (*past).ttl != 0 && (*past).ttl != ttl {
+                (*past).marks |= TTL_VARIES;
+            }
             (*past).ttl = ttl;
-            return;
-        }
-        (*past).reset_ttl = ttl;
-        if (*past).ttl == 0 && (*past).flags & INCOMING != 0 {
-            (*past).ttl = tcp.opening_ttl();
         }
     }
 }

@@ -38,6 +38,10 @@ pub(super) struct Case {
     pub(super) looking: Option<Time>,
     /// Whether the look is for this one socket, not for all holders.
     pub(super) exact: bool,
+    /// Whether it is for the other end.
+    pub(super) at_peer: bool,
+    /// What a look for the other end has found.
+    pub(super) peer_looked: Option<Presence>,
     /// What the look has found.
     pub(super) looked: Option<Presence>,
     /// Whether the owner was looked for.
@@ -46,6 +50,24 @@ pub(super) struct Case {
     pub(super) asks_whose: bool,
     /// Whether it is, or was, for a process that holds the end instead of its owner.
     pub(super) asks_holder: bool,
+}
+
+impl Case {
+    /// The look is over.
+    pub(super) fn answered(&mut self, found: Presence) {
+        self.looking = None;
+        if self.asks_whose {
+            return;
+        }
+        if std::mem::take(&mut self.at_peer) {
+            self.peer_looked = Some(found);
+        } else if self.exact {
+            self.looked = Some(found);
+        } else {
+            // A socket that no descriptor leads to was closed in the meantime.
+            self.looked.get_or_insert(Presence::Gone);
+        }
+    }
 }
 
 /// The open cases.

@@ -144,6 +144,11 @@ fn reset(view: &View<'_>) -> Option<Reset> {
     Some(Reset { sent: true, reason: reason(Some(&sent)), inferred: false })
 }
 
+/// The causes of losses that may have taken what explains an incident.
+pub(super) fn losses(since: Time, now: Time, losses: &Losses) -> Vec<&'static str> {
+    losses.within(since - LOOK_BACK, now)
+}
+
 /// What was not seen and might have mattered.
 fn missing(view: &View<'_>, local: &Party, losses: &Losses) -> Vec<&'static str> {
     let at = view.occasion.at();
@@ -155,7 +160,7 @@ fn missing(view: &View<'_>, local: &Party, losses: &Losses) -> Vec<&'static str>
         Occasion::Parked { .. } => view.parked.map_or(at, |orphan| orphan.at),
         Occasion::Failed { .. } | Occasion::On(..) => at,
     };
-    let mut missing = losses.within(since - LOOK_BACK, view.now);
+    let mut missing = self::losses(since, view.now, losses);
     if view.end.is_some_and(|end| end.unseen) {
         missing.push("state_change");
     }

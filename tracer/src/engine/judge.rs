@@ -27,6 +27,7 @@ struct Answers {
     undecided: Vec<usize>,
     next: Option<Time>,
     look: bool,
+    look_at_peer: bool,
 }
 
 impl Engine {
@@ -66,6 +67,7 @@ impl Engine {
     pub(super) fn judge_last(&mut self, id: CaseId) {
         if let Some(mut case) = self.cases.take(id) {
             case.owner_sought = true;
+            case.peer_looked.get_or_insert(Presence::Unknown);
             if matches!(id.kind, CaseKind::Stay(_) | CaseKind::Parked(_)) {
                 case.looked.get_or_insert(Presence::Unknown);
             }
@@ -78,13 +80,19 @@ impl Engine {
             // The look was not answered in time.
             case.looking = None;
             if !case.asks_whose {
-                case.looked.get_or_insert(Presence::Unknown);
+                let looked =
+                    if std::mem::take(&mut case.at_peer) { &mut case.peer_looked } else { &mut case.looked };
+                looked.get_or_insert(Presence::Unknown);
             }
         }
         case.asks_whose = false;
         let answers = self.ask(id, &case, now, last);
         if answers.look && case.looked.is_none() {
             self.look(id, case, now);
+            return;
+        }
+        if answers.look_at_peer && case.peer_looked.is_none() {
+            self.look_at_peer(id, case, now, last);
             return;
         }
         let settled = |found: &[(usize, Box<Found>)]| {
@@ -224,6 +232,21 @@ impl Engine {
         self.cases.put(id, case);
     }
 
+    /// Asks whether the other end is open on this host; nothing has happened to it that would have told.
+    fn look_at_peer(&mut self, id: CaseId, mut case: Case, now: Time, last: bool) {
+        let Some(tuple) = self.ends.get(id.subject).map(End::tuple).filter(|_| self.may_look(now)) else {
+            self.load.looks_skipped += 1;
+            case.peer_looked = Some(Presence::Unknown);
+            self.decide(id, case, now, last);
+            return;
+        };
+        self.requests.push(Request::Peer { cookie: id.subject, tuple: tuple.swapped() });
+        (case.looking, case.exact, case.at_peer) = (Some(now), true, true);
+        // Nothing else waits longer for it.
+        case.next = now + LOOK_PATIENCE;
+        self.cases.put(id, case);
+    }
+
     fn may_look(&mut self, now: Time) -> bool {
         let (second, asked) = &mut self.looks;
         if now.since(*second) >= Duration::from_secs(1) {
@@ -234,7 +257,13 @@ impl Engine {
     }
 
     fn ask(&self, id: CaseId, case: &Case, now: Time, last: bool) -> Answers {
-        let mut answers = Answers { found: Vec::new(), undecided: Vec::new(), next: None, look: false };
+        let mut answers = Answers {
+            found: Vec::new(),
+            undecided: Vec::new(),
+            next: None,
+            look: false,
+            look_at_peer: false,
+        };
         for (index, pattern) in CATALOGUE.iter().enumerate() {
             if !self.active[index] || !asks(pattern, index, id.kind) {
                 continue;
@@ -250,6 +279,10 @@ impl Engine {
                 Verdict::Look => {
                     answers.undecided.push(index);
                     answers.look = true;
+                }
+                Verdict::LookAtPeer => {
+                    answers.undecided.push(index);
+                    answers.look_at_peer = true;
                 }
             }
         }
@@ -288,7 +321,10 @@ impl Engine {
                 let key = storm_key(index, end.owner(), end.tuple(), &end.snapshot.past, Group::Service);
                 self.storms.total(&key)
             }),
+            service: end.and_then(|end| self.service(end)),
             looked: case.looked,
+            peer_looked: case.peer_looked,
+            lost: !super::compose::losses(case.occasion.at(), now, &self.losses).is_empty(),
             host: &self.host,
             last,
         }
@@ -307,6 +343,11 @@ impl Engine {
         // A connection that its listener reset cannot be another's, whoever listens there now.
         let closed = || self.listeners.closed(end.tuple());
         if end.reset_sent.is_some() { closed().or(open) } else { open }
+    }
+
+    /// The listener here that an end which has not come through at once wants to reach.
+    fn service(&self, end: &End) -> Option<&Listener> {
+        end.reset_connecting().and_then(|_| self.listeners.at(end.tuple().swapped()))
     }
 }
 

@@ -192,6 +192,20 @@ impl Listeners {
         self.closed.iter_mut().rev().find(|listener| took(listener.tuple, connection))
     }
 
+    /// The listener at exactly this end, in its namespace or in another one of the host.
+    pub(super) fn at(&self, end: Tuple) -> Option<&Listener> {
+        let all =
+            self.by_port.iter().filter(|((_, port), _)| *port == end.local_port).flat_map(|(_, all)| all);
+        let mut exact = all
+            .filter_map(|cookie| self.by_cookie.get(cookie))
+            .filter(|listener| listener.tuple.local == end.local);
+        exact.next().or_else(|| {
+            // On the same host a listener on all addresses is at this one only if the address is the host's own.
+            let here = end.local == end.remote || end.local_address().ip().to_canonical().is_loopback();
+            self.of(end).filter(|_| here)
+        })
+    }
+
     /// The listener that took a connection, unless listeners of several owners may have.
     pub(super) fn of(&self, connection: Tuple) -> Option<&Listener> {
         let cookies = self.by_port.get(&(connection.netns, connection.local_port))?;

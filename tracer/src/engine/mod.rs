@@ -81,6 +81,13 @@ pub enum Request {
         /// Its addresses and namespace.
         tuple: Tuple,
     },
+    /// Whether the other end of this socket is on this host, and in which state: answered by one answer.
+    Peer {
+        /// The cookie of the socket whose other end it is.
+        cookie: Cookie,
+        /// The other end's addresses; in which namespace it is, if in any, is not known. This is the socket's.
+        tuple: Tuple,
+    },
 }
 
 /// How full the engine is, and what it let go of.

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::{
     event::{Cookie, Drop, HalfOpen, Resent, Snapshot},
-    pattern::{Loose, Moment},
+    pattern::{Loose, Moment, REFUSED_WITHIN},
     time::Time,
 };
 use std::time::Duration;
@@ -49,7 +49,17 @@ impl Engine {
             known.refused_syn = Some(at);
         } else {
             known.refuse(at, why, segment);
+            known.keep_until = known.keep_until.max(Some(at + REFUSED_WITHIN));
             self.open_on(end.cookie, Moment::ResetRefused, at);
+        }
+    }
+
+    /// An end is connected that has answered something by a RST before.
+    pub(super) fn connected_after_reset(&mut self, at: Time, end: Snapshot) {
+        let known = self.ends.get(end.cookie).is_some_and(|known| known.reset_connecting().is_some());
+        if known {
+            self.ends.update(end).connected = Some(at);
+            self.touch(end.cookie, at);
         }
     }
 

@@ -133,6 +133,12 @@ impl Table {
         let swapped = of.tuple().swapped();
         let sharing = self.by_addresses.get(addresses(swapped));
         let other = |cookie: &Cookie| self.ends.get(cookie).filter(|end| end.snapshot.cookie != of.cookie);
+        // What connects anew from the same port is the other end of the incident, not the connection's.
+        let own = self.ends.get(&of.cookie);
+        let met = |end: &&End| reset_by(of, end) || own.is_some_and(|own| reset_by(&end.snapshot, own));
+        if let Some(end) = sharing.iter().filter_map(other).find(met) {
+            return Some(end);
+        }
         let mut others = sharing.iter().filter_map(other).filter(|end| mirrors(of, &end.snapshot));
         let Some(first) = others.next() else { return self.translated_peer(of) };
         if first.tuple().netns == swapped.netns {
@@ -173,6 +179,13 @@ impl Table {
             self.arrivals.retain(|cookie| self.ends.contains_key(cookie));
         }
     }
+}
+
+/// Whether an end that connects from the port of an old connection's end has answered a segment of it by a RST.
+fn reset_by(old: &Snapshot, new: &End) -> bool {
+    new.reset_connecting().is_some_and(|(_, answered)| {
+        old.socket.rcv_nxt != 0 && answered.ack == old.socket.rcv_nxt && old.cookie != new.snapshot.cookie
+    })
 }
 
 /// Whether two ends count the same bytes, give or take what is on the way. Ends whose numbers were not read do.

@@ -80,7 +80,10 @@ impl Engine {
                 self.ends.update(end).since = Some(event.at);
                 self.stays.enter(State::CloseWait, cookie, event.at);
             }
-            (State::SynSent, State::Established) => self.connected(event.at, &end),
+            (State::SynSent, State::Established) => {
+                self.connected_after_reset(event.at, end);
+                self.connected(event.at, &end);
+            }
             (State::SynSent, State::Close) if end.owned() => {
                 self.remember_closed(event.at, end);
                 self.open_on(cookie, Moment::Abandoned, event.at);
@@ -124,6 +127,8 @@ impl Engine {
         let entry = self.ends.update(end);
         entry.begin_anew(Time(end.past.born_ns));
         entry.failed = Some((at, old, errno));
+        // What it refused while it connected has nothing to do with the end of the connection.
+        entry.reset_sent = entry.reset_sent.filter(|sent| sent.state == old || sent.state != State::SynSent);
         entry.since = Some(at);
         self.closed.push_back((at, cookie));
         self.open(cookie, CaseKind::On(Moment::Failed), Occasion::Failed { at, old, errno });
@@ -167,14 +172,16 @@ impl Engine {
     }
 
     fn reset_sent(&mut self, event: &Event, origin: &Origin, answered: Option<Segment>, reason: Option<i32>) {
-        let sent = |by| SentReset { at: event.at, reason, answered, by };
+        let sent = |state, by| SentReset { at: event.at, state, reason, answered, by };
         match origin {
             Origin::Full(end) if end.mptcp() => {}
             Origin::Full(end) if end.state != State::Listen => {
-                self.ends.update(*end).reset_sent = Some(sent(end.owned().then_some(event.task)));
+                self.ends.update(*end).reset_sent = Some(sent(end.state, end.owned().then_some(event.task)));
                 // It looked as if it was parked; what answers is still the whole of it.
                 self.orphans.remove(end.cookie);
-                if end.state == State::Close || end.dead() {
+                if end.state == State::SynSent {
+                    self.keep_awhile(event.at, *end);
+                } else if end.state == State::Close || end.dead() {
                     self.closed.push_back((event.at, end.cookie));
                 }
                 if end.queued() && !end.owned() && answered.is_none() {
@@ -189,7 +196,7 @@ impl Engine {
                     self.orphans.insert(unseen_orphan(*cookie, *tuple, event));
                 }
                 if let Some(orphan) = self.orphans.get_mut(*cookie) {
-                    orphan.reset_sent = Some(sent(None));
+                    orphan.reset_sent = Some(sent(State::FinWait2, None));
                 }
                 self.open_on(*cookie, Moment::ResetSent, event.at);
                 self.touch_peers(*tuple, event.at);
@@ -245,7 +252,8 @@ impl Engine {
         }
         let state = end.state;
         for id in self.cases.of(end.cookie) {
-            if let Some(case) = self.cases.get_mut(id).filter(|case| case.looking.is_some()) {
+            if let Some(case) = self.cases.get_mut(id).filter(|case| case.looking.is_some() && !case.at_peer)
+            {
                 case.looked = Some(Presence::In(state));
             }
         }
@@ -266,13 +274,7 @@ impl Engine {
             if since.is_none_or(|since| since > began) {
                 continue;
             }
-            case.looking = None;
-            if case.asks_whose {
-                self.judge(id, at);
-                continue;
-            }
-            // A socket that no descriptor leads to was closed in the meantime.
-            case.looked = if exact { Some(found) } else { Some(case.looked.unwrap_or(Presence::Gone)) };
+            case.answered(found);
             self.judge(id, at);
         }
     }
@@ -295,6 +297,8 @@ impl Engine {
             next: last,
             looking: None,
             exact: false,
+            at_peer: false,
+            peer_looked: None,
             looked: None,
             owner_sought: false,
             asks_whose: false,

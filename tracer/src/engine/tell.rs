@@ -38,6 +38,9 @@ impl Engine {
         if let (CaseKind::On(Moment::Stalled), Some(end)) = (id.kind, self.ends.get_mut(id.subject)) {
             end.stall_told = end.stalled.map(|(_, next)| next);
         }
+        if let (CaseKind::On(Moment::ResetRefused), Some(end)) = (id.kind, self.ends.get_mut(id.subject)) {
+            end.refused_resets.clear(); // what was told is not counted again
+        }
         let past = self.past_of(id.subject);
         let key = storm_key(*primary, finding.local.owner, finding.local.tuple, &past, chosen.group);
         self.remember(id.subject, finding.local.tuple, finding_id);

@@ -1,19 +1,26 @@
 //! Looks at what makes no event: sockets by cookie, holders of descriptors, settings of a namespace.
 
 use super::{
-    namespace::{self, Namespace},
+    namespace::{self, Namespace, SockDiag},
     probes::Probes,
 };
 use crate::event::{Cookie, Presence};
 use anyhow::{Context, Result};
 use hashbrown::HashMap;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 use tracer_common::record::socket::Tuple;
 
 /// What is to be looked at, and the namespaces to look in.
 pub struct Looks {
     namespaces: HashMap<u32, Namespace>,
+    /// The namespaces, once the other end of a socket was looked for.
+    places: Vec<Place>,
     sockets: Vec<(Cookie, Tuple)>,
+    peers: Vec<(Cookie, Tuple)>,
     holders_wanted: bool,
     holders_next: Instant,
     /// A look at all descriptors costs time with their number: it happens at most this often.
@@ -28,7 +35,9 @@ impl Looks {
     pub fn new(period: Duration) -> Result<Self> {
         let mut looks = Self {
             namespaces: HashMap::new(),
+            places: Vec::new(),
             sockets: Vec::new(),
+            peers: Vec::new(),
             holders_wanted: false,
             holders_next: Instant::now(),
             period,
@@ -40,6 +49,11 @@ impl Looks {
     /// A look at one socket is wanted.
     pub fn want_socket(&mut self, cookie: Cookie, tuple: Tuple) {
         self.sockets.push((cookie, tuple));
+    }
+
+    /// A look for the other end of a socket is wanted.
+    pub fn want_peer(&mut self, of: Cookie, tuple: Tuple) {
+        self.peers.push((of, tuple));
     }
 
     /// A look at all descriptors is wanted.
@@ -79,6 +93,31 @@ impl Looks {
         answers
     }
 
+    /// Looks for the other ends that were asked for, in every namespace that has their address.
+    pub fn peers(&mut self) -> Vec<(Cookie, Presence)> {
+        let asked = std::mem::take(&mut self.peers);
+        asked.into_iter().map(|(of, tuple)| (of, self.peer(&tuple))).collect()
+    }
+
+    fn peer(&mut self, tuple: &Tuple) -> Presence {
+        if !self.namespaces.contains_key(&tuple.netns) && self.refresh().is_err() {
+            return Presence::Unknown;
+        }
+        if self.places.is_empty() {
+            self.places = self.namespaces.values().filter_map(Place::of).collect();
+        }
+        let address = tuple.local_address().ip().to_canonical();
+        let mut found = Presence::Gone;
+        for place in self.places.iter_mut().filter(|place| place.has(address, tuple.netns)) {
+            match namespace::any_socket(&mut place.diag, tuple) {
+                Presence::Gone => {}
+                Presence::Unknown => found = Presence::Unknown,
+                presence => return presence,
+            }
+        }
+        found
+    }
+
     /// Every namespace that is known.
     pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
         self.namespaces.values()
@@ -104,7 +143,29 @@ impl Looks {
     pub fn refresh(&mut self) -> Result<()> {
         let found = namespace::all().context("finding the network namespaces")?;
         self.namespaces = found.into_iter().map(|namespace| (namespace.inum, namespace)).collect();
+        self.places.clear();
         Ok(())
+    }
+}
+
+/// A namespace that can be asked without entering it again.
+struct Place {
+    netns: u32,
+    addresses: HashSet<IpAddr>,
+    diag: SockDiag,
+}
+
+impl Place {
+    fn of(namespace: &Namespace) -> Option<Self> {
+        let inside = || -> Result<Self> {
+            Ok(Self { netns: namespace.inum, addresses: namespace::addresses()?, diag: SockDiag::open()? })
+        };
+        namespace::enter(namespace, inside).ok()?.ok()
+    }
+
+    /// Whether this may be the host that `netns` calls by this address.
+    fn has(&self, address: IpAddr, netns: u32) -> bool {
+        if address.is_loopback() { self.netns == netns } else { self.addresses.contains(&address) }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::event::{Cookie, Presence};
 use anyhow::{Context, Result};
 use nix::{
     errno::Errno,
+    ifaddrs::getifaddrs,
     sched::{CloneFlags, setns},
     sys::statfs::{NSFS_MAGIC, fstatfs},
 };
@@ -19,6 +20,7 @@ use std::{
     fmt,
     fs::{self, File},
     io,
+    net::IpAddr,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd},
         unix::{ffi::OsStringExt, fs::MetadataExt},
@@ -199,21 +201,45 @@ pub fn enter<T: Send>(namespace: &Namespace, work: impl FnOnce() -> T + Send) ->
 /// the kernel has no [`SockDiag`].
 pub fn sockets(asked: &[(Cookie, Tuple)]) -> Vec<(Cookie, Presence)> {
     let mut diag = SockDiag::open();
-    let mut look = |cookie: Cookie, tuple: &Tuple| {
-        let (local, remote) = (tuple.local_address(), tuple.remote_address());
-        let query = Query { local, remote, interface: 0, cookie: Some(cookie.0) };
-        match diag.as_mut().map(|diag| diag.ask(&query)) {
-            Ok(Ok(Answer::Gone)) => Presence::Gone,
-            Ok(Ok(Answer::State { state, held, minisock, .. })) => match State::from_number(state) {
-                // Orphans, which nobody holds either, are in other states.
-                Some(State::Established | State::CloseWait) if !held && !minisock => Presence::Queued,
-                Some(State::FinWait1 | State::Closing | State::LastAck) if held => Presence::Held,
-                state => state.map_or(Presence::Unknown, Presence::In),
-            },
-            Ok(Err(_)) | Err(_) => Presence::Unknown,
-        }
+    let mut look = |cookie: Cookie, tuple: &Tuple| match &mut diag {
+        Ok(diag) => presence(diag, tuple, Some(cookie.0)),
+        Err(_) => Presence::Unknown,
     };
     asked.iter().map(|(cookie, tuple)| (*cookie, look(*cookie, tuple))).collect()
+}
+
+/// The addresses of the namespace of the calling thread.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn addresses() -> Result<HashSet<IpAddr>> {
+    let all = getifaddrs().context("reading the addresses of a namespace")?;
+    Ok(all
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
+        })
+        .collect())
+}
+
+/// Looks for any socket with these addresses in the namespace in which `diag` was opened.
+pub fn any_socket(diag: &mut SockDiag, tuple: &Tuple) -> Presence {
+    presence(diag, tuple, None)
+}
+
+fn presence(diag: &mut SockDiag, tuple: &Tuple, cookie: Option<u64>) -> Presence {
+    let (local, remote) = (tuple.local_address(), tuple.remote_address());
+    match diag.ask(&Query { local, remote, interface: 0, cookie }) {
+        Ok(Answer::Gone) => Presence::Gone,
+        Ok(Answer::State { state, held, minisock, .. }) => match State::from_number(state) {
+            // Orphans, which nobody holds either, are in other states.
+            Some(State::Established | State::CloseWait) if !held && !minisock => Presence::Queued,
+            Some(State::FinWait1 | State::Closing | State::LastAck) if held => Presence::Held,
+            state => state.map_or(Presence::Unknown, Presence::In),
+        },
+        Err(_) => Presence::Unknown,
+    }
 }
 
 fn process_path(pid: u32) -> PathBuf {

@@ -94,6 +94,7 @@ fn numbers(btf: &Btf) -> Numbers {
         drop_reset: number("SKB_DROP_REASON_TCP_RESET"),
         drop_sequence: number("SKB_DROP_REASON_TCP_INVALID_SEQUENCE"),
         drop_end_sequence: number("SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE"),
+        drop_old_sequence: number("SKB_DROP_REASON_TCP_OLD_SEQUENCE"),
         drop_syn: number("SKB_DROP_REASON_TCP_INVALID_SYN"),
         request_timeouts_bit: first_bit("request_sock", "num_timeout"),
         request_acked_bit: first_bit("inet_request_sock", "acked"),

@@ -32,6 +32,7 @@ const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 const EQUAL: u32 = 0;
 const DNAT: u32 = 1;
+const REJECT_TCP_RESET: u32 = 1;
 
 // https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/netfilter.h
 const FAMILY_ANY: u8 = 0;
@@ -47,6 +48,10 @@ const PRIORITY_DNAT: i32 = -100;
 const TCP: u8 = 6;
 /// Where a TCP header has the destination port.
 const PORT_OFFSET: u32 = 2;
+/// Where it has the flags.
+const FLAGS_OFFSET: u32 = 13;
+/// Those of a request: a RST is not rejected, so that the other end does not outlive its process.
+const PSH_AND_ACK: u8 = 0x18;
 
 /// From now on nothing leaves the namespace: the policy of its `OUTPUT` chain is drop.
 ///
@@ -55,6 +60,26 @@ const PORT_OFFSET: u32 = 2;
 pub(super) fn drop_output(namespace: &Namespace) -> Result<()> {
     let chain = Chain { family: FAMILY_INET, kind: "filter", priority: PRIORITY_FILTER, policy: DROP };
     commit(namespace, &[table(FAMILY_INET), chain.message()]).context("dropping all output")
+}
+
+/// From now on data that TCP sends from this namespace to `address` is rejected with a RST, as if it came from there.
+///
+/// # Errors
+/// When the kernel has no nftables or cannot reject, or refuses.
+pub(super) fn reject(namespace: &Namespace, address: SocketAddr) -> Result<()> {
+    let chain = Chain { family: FAMILY_INET, kind: "filter", priority: PRIORITY_FILTER, policy: ACCEPT };
+    let expressions = Attributes::default()
+        .expression("meta", &Attributes::default().number(1, REGISTER).number(2, META_L4PROTO))
+        .expression("cmp", &equals(&[TCP]))
+        .expression("payload", &field(TRANSPORT_HEADER, PORT_OFFSET, &address.port().to_be_bytes()))
+        .expression("cmp", &equals(&address.port().to_be_bytes()))
+        .expression("payload", &field(TRANSPORT_HEADER, FLAGS_OFFSET, &[PSH_AND_ACK]))
+        .expression("cmp", &equals(&[PSH_AND_ACK]))
+        .expression("reject", &Attributes::default().number(1, REJECT_TCP_RESET));
+    let rule = Attributes::default().text(1, TABLE).text(2, CHAIN).nest(4, &expressions);
+    let rule = Message::of(NEW_RULE, NLM_F_CREATE | NLM_F_APPEND, FAMILY_INET, rule);
+    commit(namespace, &[table(FAMILY_INET), chain.message(), rule])
+        .with_context(|| format!("rejecting {address}"))
 }
 
 /// From now on TCP from this namespace to `asked` goes to the same port of `host` (DNAT).

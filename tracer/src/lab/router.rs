@@ -23,7 +23,7 @@ use super::packet::{self, Segment};
 /// No packet of a TUN device without offloads is longer than its MTU of 1,500.
 const PACKET: usize = 2048;
 /// What Linux hosts send with, so that a forged packet looks like one of them.
-const HOPS: u8 = 64;
+pub const HOPS: u8 = 64;
 
 /// What becomes of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,11 +107,20 @@ impl Router {
     /// # Errors
     /// When no segment from `peer` to `victim` has passed.
     pub fn reset(&self, victim: SocketAddr, peer: SocketAddr) -> Result<()> {
+        self.forge_reset(victim, peer, 0, HOPS)
+    }
+
+    /// Forges a RST likewise, `distance` numbers from the expected one, that has this time to live when it arrives.
+    ///
+    /// # Errors
+    /// When no segment from `peer` to `victim` has passed.
+    pub fn forge_reset(&self, victim: SocketAddr, peer: SocketAddr, distance: i32, hops: u8) -> Result<()> {
         let (victim, peer) = (canonical(victim), canonical(peer));
         let rules = self.roads.rules();
         let next_seq =
             *rules.next_seq.get(&(peer, victim)).context("no segment has passed towards the victim")?;
-        self.roads.deliver(&packet::reset(peer, victim, next_seq, None, HOPS)?, victim.ip());
+        let seq = next_seq.wrapping_add_signed(distance);
+        self.roads.deliver(&packet::reset(peer, victim, seq, None, hops)?, victim.ip());
         Ok(())
     }
 

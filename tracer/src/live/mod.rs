@@ -343,10 +343,16 @@ impl Live {
             match request {
                 Request::Holders => self.looks.want_holders(),
                 Request::Socket { cookie, tuple } => self.looks.want_socket(cookie, tuple),
+                Request::Peer { cookie, tuple } => self.looks.want_peer(cookie, tuple),
             }
         }
         let began = clock::now();
-        for (cookie, found) in self.looks.sockets() {
+        let mut found = self.looks.sockets();
+        found.extend(self.looks.peers());
+        if !found.is_empty() {
+            self.drain()?; // what came meanwhile is older than the answers, which let time pass
+        }
+        for (cookie, found) in found {
             self.answer(Some(cookie), found, began)?;
         }
         if self.looks.holders_due() {

@@ -65,13 +65,15 @@ with SO_LINGER 0, or its host has forgotten the connection; a plain end is a FIN
 Once that FIN was received no read ever tells of a later RST: a write, SO_ERROR or poll() does, and the errno is then \
 EPIPE. A process can also reset itself: shutdown(SHUT_RDWR) with the descriptor kept open, and data still coming.
 
-After a reboot the other host answers with a RST, but only when something is sent: an idle client learns nothing.",
+After a reboot the other host answers with a RST, but only when something is sent: an idle client learns nothing. An \
+idle server learns it when its client connects anew from the same port. And a RST need not be the peer's: firewalls \
+and other devices send them in its name.",
         zh: "\
 打开的连接收到了 RST,或内核自己复位了它。它只告知一次:由第一次读或写给出,不带信号。此后读得到文件结束,写得到 EPIPE 和 SIGPIPE。
 
 书上说:服务器进程先于客户端结束会产生 ECONNRESET。在 Linux 上仅当它有未读数据、以 SO_LINGER 0 关闭,或其主机忘记了连接时才如此;普通的结束是 FIN,客户端读到文件结束。收到 FIN 之后,读永远不会告知后来的 RST:写、SO_ERROR 或 poll() 才会,而此时的 errno 是 EPIPE。进程也可能复位自己:shutdown(SHUT_RDWR) 而保留描述符,数据仍在到来。
 
-对方主机重启后会以 RST 回答,但只有在发送数据时:空闲的客户端一无所知。",
+对方主机重启后会以 RST 回答,但只有在发送数据时:空闲的客户端一无所知。空闲的服务器则在客户端从同一端口重新连接时得知。RST 也未必来自对方:防火墙和其他设备会以它的名义发送。",
     },
     ErrnoPage {
         name: "EPIPE",

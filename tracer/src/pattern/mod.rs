@@ -13,7 +13,7 @@ pub use errnos::{ERRNO_PAGES, ErrnoPage, errno_page};
 pub use host::Host;
 pub use text::{Lang, Text, Words};
 pub use verdict::{Found, Group, Verdict};
-pub use view::{End, Listener, Loose, Occasion, Parked, Piped, SentReset, View};
+pub use view::{End, Listener, Loose, Occasion, Parked, Piped, REFUSED_WITHIN, SentReset, View};
 
 use crate::finding::Severity;
 use std::{fmt, time::Duration};
@@ -42,6 +42,10 @@ macro_rules! patterns {
             socket_destroyed,
             connection_reset,
             peer_lost_state,
+            stale_connection_killed,
+            forged_reset,
+            time_wait_collision,
+            reset_rejected,
             connection_refused,
             connect_timeout,
             connect_abandoned,

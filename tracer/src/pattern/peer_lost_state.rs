@@ -4,7 +4,10 @@ use super::{
     Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{comm, loss, owner, who},
 };
-use crate::finding::{Fact, Severity};
+use crate::{
+    event::Presence,
+    finding::{Fact, Severity},
+};
 use tracer_common::{State, record::socket::KEEPALIVE};
 
 pub(super) static PATTERN: Pattern = Pattern {
@@ -113,6 +116,9 @@ fn judge(view: &View<'_>) -> Verdict {
     }
     if view.peer.is_some_and(|peer| peer.reset_sent.is_some()) || end.reset_sent.is_some() {
         return Verdict::No; // a socket sent it
+    }
+    if view.peer_looked == Some(Presence::In(State::Established)) {
+        return Verdict::No; // it is there, and has forgotten nothing
     }
     let answered = view.loose.filter(|loose| !loose.of_syn());
     let own = &before.socket;

@@ -18,6 +18,8 @@ pub enum Verdict {
     WaitUntil(Time),
     /// It holds unless a look says otherwise: ask again when it has.
     Look,
+    /// It holds if a look finds the other end alive: ask again when one has been taken.
+    LookAtPeer,
     /// It holds.
     Found(Box<Found>),
 }

@@ -21,8 +21,8 @@ const ACK: u8 = 0x10;
 
 /// RSTs of one end that were not believed, and are kept.
 const MOST_REFUSED: usize = 16;
-/// For how long.
-const REFUSED_WITHIN: Duration = Duration::from_mins(1);
+/// For how long they are kept.
+pub const REFUSED_WITHIN: Duration = Duration::from_mins(1);
 
 /// A search for a port among all that are taken is over within this time.
 const ONE_CALL: Duration = Duration::from_secs(1);
@@ -48,10 +48,16 @@ pub struct View<'a> {
     pub loose: Option<&'a Loose>,
     /// The listener whose queue this end waits in, none when several fit; or the closed one whose port refused it.
     pub listener: Option<&'a Listener>,
+    /// The listener on this host that this end connects to.
+    pub service: Option<&'a Listener>,
     /// Other ends of the same owner and service that have stayed as long in the same state, this one included.
     pub alike: usize,
     /// What a look has found, once one was asked for.
     pub looked: Option<Presence>,
+    /// What a look for the other end, to which nothing has happened, has found on this host.
+    pub peer_looked: Option<Presence>,
+    /// Whether records were lost that may have told of this incident.
+    pub lost: bool,
     /// The host's settings and vocabulary.
     pub host: &'a Host,
     /// Nothing more is waited for: `Wait` counts as `No`.
@@ -116,6 +122,8 @@ pub struct End {
     pub unseen: bool,
     /// Its process' last send that gave EPIPE.
     pub piped: Option<Piped>,
+    /// When it was connected after it had answered something by a RST.
+    pub connected: Option<Time>,
     /// When the same process was connected to the same port after this end was refused.
     pub retried: Option<Time>,
     /// The call that failed, and how many of its kind did in the last second.
@@ -154,6 +162,7 @@ impl End {
             observed: Vec::new(),
             unseen: false,
             piped: None,
+            connected: None,
             retried: None,
             called: None,
             queue: None,
@@ -186,6 +195,12 @@ impl End {
         if self.refused_resets.len() < MOST_REFUSED {
             self.refused_resets.push((at, why, segment));
         }
+    }
+
+    /// The RST by which it answered, while it connected, a segment that did not fit its SYN.
+    pub fn reset_connecting(&self) -> Option<(SentReset, Segment)> {
+        let sent = self.reset_sent.filter(|sent| sent.state == State::SynSent)?;
+        Some((sent, sent.answered?))
     }
 
     /// When a call of its program got this error.
@@ -267,6 +282,8 @@ pub struct Piped {
 pub struct SentReset {
     /// When it had left.
     pub at: Time,
+    /// The state the socket was in.
+    pub state: State,
     /// `enum sk_rst_reason`, when the kernel gives one.
     pub reason: Option<i32>,
     /// The segment it answered; none for a RST of this end's own accord.

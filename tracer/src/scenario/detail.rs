@@ -10,6 +10,8 @@ pub(super) struct Detail {
     pub(super) look: QueueLook,
     pub(super) resent: Resent,
     pub(super) asked: HalfOpen,
+    /// The time to live of a segment.
+    pub(super) segment_ttl: u32,
     /// Whether a RST is outside the window.
     pub(super) outside: bool,
 }
@@ -39,6 +41,7 @@ impl Detail {
                 half_open: none,
                 acked: false,
             },
+            segment_ttl: none,
             outside: false,
         }
     }
@@ -58,6 +61,7 @@ impl Detail {
             return Ok(true);
         };
         let number = match name {
+            "segment_ttl" => &mut self.segment_ttl,
             "depth" => &mut self.look.depth,
             "limit" => &mut self.look.limit,
             "drops" => &mut self.look.drops,

@@ -98,6 +98,8 @@ impl End {
             }
             "ttl" => self.snapshot.past.ttl = u8::try_from(number()?)?,
             "reset_ttl" => self.snapshot.past.reset_ttl = u8::try_from(number()?)?,
+            "resent" => socket.total_retrans = number()?,
+            "ttl_varies" => self.snapshot.past.marks |= socket::TTL_VARIES,
             "fin_timeout" => socket.fin_timeout = number()? * host().hz,
             "owned" => socket.flags |= socket::OWNED,
             "queued" => socket.flags |= socket::NO_SOCKET,

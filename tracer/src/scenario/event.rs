@@ -4,7 +4,7 @@ use super::{BEGIN, REASONS, detail::Detail, end::End};
 use crate::{
     death::Death,
     errno::Errno,
-    event::{Call, Called, Delivery, Drop, Event, HalfOpen, Origin, Place, Presence, Task, What},
+    event::{Call, Called, Delivery, Drop, Event, HalfOpen, Origin, Place, Presence, Snapshot, Task, What},
     name::Comm,
     sockopt,
     time::Time,
@@ -85,6 +85,10 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
     let mut task = Task { pid: owner.0, tid: owner.0, comm: owner.1 };
     let what = match what {
         "reset-received" => What::ResetReceived { end: end.snapshot },
+        "reset-connecting" => {
+            let connecting = Snapshot { state: State::SynSent, ..end.snapshot };
+            What::ResetSent { origin: Origin::Full(connecting), segment: answered, reason }
+        }
         "reset-sent" => What::ResetSent { origin: Origin::Full(end.snapshot), segment: answered, reason },
         "remainder-reset" => What::ResetSent {
             origin: Origin::Remainder {
@@ -135,6 +139,7 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
         }
         "refuses" => {
             let segment = answered.context("what it refuses: answers=FLAGS:BYTES")?;
+            let segment = Segment { ttl: u8::try_from(detail.segment_ttl)?, ..segment };
             let why = match segment.tcp_flags & RST {
                 0 => Drop::Syn,
                 _ if detail.outside => Drop::ResetOutside,

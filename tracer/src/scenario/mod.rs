@@ -9,13 +9,14 @@
 //! | `ESTABLISHED>CLOSE_WAIT` | a change of state |
 //! | `reset-received` | a RST is taken as valid |
 //! | `reset-sent reason=NAME [answers=PA:9]` | the socket sends a RST |
+//! | `reset-connecting reason=NAME answers=A:0` | the socket sends a RST while it connects |
 //! | `remainder-reset reason=NAME answers=PA:9` | its TIME_WAIT remainder does |
 //! | `loose reason=NAME answers=S:0` | the other end's host does, for no socket |
 //! | `recv ERRNO`, `send ERRNO` | a call fails |
 //! | `eof`, `eof-unanswered` | a read returns 0; it does where an answer was due |
 //! | `fails ERRNO call=NAME [fd=N]` | a system call fails (`set:LEVEL/NAME`, `so_error` …); `bare`: its descriptor is no socket's |
 //! | `retransmit [lossy over=MS of=N again=N] [blackhole length=N mss=N sacked=N times=N] [stuck]` | a segment is sent again |
-//! | `refuses answers=R:0 [outside]`, `refuses answers=S:0` | the kernel throws a segment away that came for it |
+//! | `refuses answers=R:0 [outside] [segment_ttl=N]`, `refuses answers=S:0` | the kernel throws a segment away that came for it |
 //! | `answers-again listener=NAME answered=N timeouts=N half_open=N limit=N depth=N [acked]` | a SYN to it is answered once more |
 //! | `sample STATE` | a look finds it in this state |
 //! | `queue depth=N limit=N drops=N overflows=N syn_drops=N syn_cookies=N` | a look at its accept queue |
@@ -25,19 +26,17 @@
 //! | `found STATE`, `found waiting`, `found gone`, `found unknown` | a look for this one socket is answered |
 //!
 //! and, without an end, `holders-done [began=MS]` and `lost COUNT`. Details: `err=ERRNO unacked=N unread=N received=N
-//! shutdown=N retransmits=N probes=N window=N sent=N unsent=N user_timeout=MS linger=MS ttl=N reset_ttl=N silent=MS soft=ERRNO refused=ERRNO fin_timeout=SECONDS
-//! exit=SIGNAL exit=STATUS exit=OOM by=NAME[PID]` and the marks `owned queued dead done linger0 closed told keepalive mptcp fastopen
-//! shutdown=N retransmits=N probes=N window=N sent=N unsent=N user_timeout=MS silent=MS soft=ERRNO refused=ERRNO fin_timeout=SECONDS
+//! shutdown=N retransmits=N probes=N window=N sent=N unsent=N user_timeout=MS linger=MS ttl=N reset_ttl=N resent=N silent=MS soft=ERRNO refused=ERRNO fin_timeout=SECONDS
 //! linger2=N exit=SIGNAL exit=STATUS exit=OOM by=NAME[PID]` and the marks `owned queued dead done linger0 closed told keepalive mptcp fastopen
-//! preexisting`. A size holds until it is said again.
+//! preexisting ttl_varies`. A size holds until it is said again.
 
 mod detail;
 mod end;
 mod event;
 
 use crate::{
-    engine::{Capacity, Engine},
-    event::{Cookie, Event},
+    engine::{Capacity, Engine, Request},
+    event::{Cookie, Event, Presence, Task, What},
     finding::{Finding, Party},
     pattern::{Host, Pattern},
     time::Time,
@@ -48,6 +47,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// Where scenarios begin: boot time 0 means "not seen".
 const BEGIN: u64 = 1_000_000_000;
+/// Longer than the window in which events may come in any order.
+const STEP: Duration = Duration::from_millis(1);
 /// Reset reasons have numbers here as they have in a kernel; which ones does not matter.
 const REASONS: &[&str] = &[
     "NOT_SPECIFIED",
@@ -79,14 +80,32 @@ pub fn host() -> Host {
 pub fn play(trace: &str, active: impl Fn(&Pattern) -> bool) -> Result<Vec<Finding>> {
     let mut engine = Engine::new(host(), Capacity::default(), active);
     let mut last = Time(BEGIN);
+    let answered = trace.contains(" found ");
     for event in parse(trace)? {
         last = event.at;
-        engine.advance(event.at);
+        wait(&mut engine, event.at, answered);
         engine.ingest(event);
     }
-    engine.advance(last + Duration::from_secs(1));
+    wait(&mut engine, last + Duration::from_secs(1), answered);
     engine.finish();
     Ok(engine.take_findings())
+}
+
+/// Lets time pass until `until`, as a run does: whenever the engine wants it. A look for another end finds none unless
+/// the history has an answer.
+fn wait(engine: &mut Engine, until: Time, answered: bool) {
+    let mut now = engine.next_deadline() + STEP;
+    while now < until {
+        engine.advance(now);
+        for request in engine.take_requests() {
+            if let (Request::Peer { cookie, .. }, false) = (request, answered) {
+                let what = What::Answer { asked: Some(cookie), found: Presence::Gone, began: now };
+                engine.ingest(Event { at: now, cpu: 0, task: Task::default(), what });
+            }
+        }
+        now = now.max(engine.next_deadline()) + STEP;
+    }
+    engine.advance(until);
 }
 
 /// Reads a history.

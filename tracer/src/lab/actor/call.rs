@@ -70,6 +70,8 @@ pub enum SocketOption {
     Nonblocking(bool),
     /// `TCP_REPAIR`, which needs `CAP_NET_ADMIN`: while it is on, `close` forgets the connection without a word.
     Repair(bool),
+    /// `TCP_QUEUE_SEQ` of what is to be sent, of a socket that is not connected yet: where it will begin to count.
+    SendSequence(u32),
     /// `SO_RCVTIMEO`; from 1,000,000 microseconds on it is refused.
     ReceiveTimeout {
         /// Whole seconds.

@@ -25,6 +25,28 @@ sockopt_impl!(
     libc::c_int
 );
 
+/// `TCP_SEND_QUEUE` of `TCP_REPAIR_QUEUE`.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/linux/tcp.h>
+const SEND_QUEUE: libc::c_int = 2;
+
+sockopt_impl!(
+    /// `TCP_REPAIR_QUEUE`: which queue the next option is about.
+    RepairQueue,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_REPAIR_QUEUE,
+    libc::c_int
+);
+
+sockopt_impl!(
+    /// `TCP_QUEUE_SEQ`: the next sequence number of that queue.
+    QueueSequence,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_QUEUE_SEQ,
+    u32
+);
+
 sockopt_impl!(
     /// `SO_TYPE`, for those who take it for something that can be changed.
     SocketType,
@@ -76,6 +98,12 @@ pub(super) fn set(socket: &Socket, option: SocketOption) -> io::Result<()> {
         SocketOption::OnlyV6(on) => one(socket, sockopt::Ipv6V6Only, &on),
         SocketOption::Nonblocking(on) => socket.set_nonblocking(on),
         SocketOption::Repair(on) => one(socket, sockopt::TcpRepair, &on.into()),
+        SocketOption::SendSequence(sequence) => {
+            one(socket, sockopt::TcpRepair, &1)?;
+            one(socket, RepairQueue, &SEND_QUEUE)?;
+            one(socket, QueueSequence, &sequence)?;
+            one(socket, sockopt::TcpRepair, &0)
+        }
         SocketOption::ReceiveTimeout { seconds, microseconds } => {
             one(socket, sockopt::ReceiveTimeout, &TimeVal::new(seconds, microseconds))
         }

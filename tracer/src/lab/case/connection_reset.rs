@@ -1,7 +1,6 @@
 //! A RST ends a connection while this end waits for data.
 
 use anyhow::Result;
-use tracer_common::State;
 
 use super::scene::{ALL_FAMILIES, Role, Scene};
 use super::{Case, Outcome, ROUTED};
@@ -17,16 +16,13 @@ pub(super) const CASES: &[Case] = &[Case {
     play: forged,
 }];
 
-/// Something on the way sends the RST: the other end goes on and knows nothing.
+/// Something on the way sends the RST, as the other end would; of that nothing is left to be seen.
 fn forged(scene: &Scene<'_>) -> Result<Outcome> {
     let mut ends = scene.ends(Role::Client)?;
+    scene.forget(&mut ends.other, &ends.local)?;
     let waiting = ends.local.waiting_recv()?;
     scene.router()?.reset(ends.local.address, ends.other.address)?;
     let errno = errno_of(ends.local.actor.join(waiting))?;
     scene.wait_state(&ends.local, &ends.other, None)?;
-    scene.wait_state(&ends.other, &ends.local, Some(State::Established))?;
-    let mut outcome = ends.found(scene, PATTERN, Some(errno), &["forged_reset"]);
-    // Nothing happened to the other end, so nothing is to be told of it.
-    outcome.expected.iter_mut().for_each(|expected| expected.peer_pid = None);
-    Ok(outcome)
+    Ok(ends.found_here_alone(scene, PATTERN, errno, &[]))
 }

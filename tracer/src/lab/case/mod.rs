@@ -15,6 +15,7 @@ mod connection_refused;
 mod connection_reset;
 mod decoy;
 mod fin_wait2_write_reset;
+mod forged_reset;
 mod half_open_suspect;
 mod icmp_unreachable;
 mod keepalive_timeout;
@@ -29,6 +30,7 @@ mod pmtu_blackhole;
 mod port_exhausted;
 mod premature_eof;
 mod process_died;
+mod reset_rejected;
 mod retransmission_storm;
 mod retransmission_timeout;
 mod scene;
@@ -38,7 +40,9 @@ mod simultaneous_close;
 mod socket_destroyed;
 mod socket_option_error;
 mod soft_error;
+mod stale_connection_killed;
 mod stuck_closing;
+mod time_wait_collision;
 mod user_timeout;
 mod zero_window_stall;
 
@@ -197,6 +201,7 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         broken_pipe::CASES,
         connection_reset::CASES,
         fin_wait2_write_reset::CASES,
+        forged_reset::CASES,
         half_open_suspect::CASES,
         icmp_unreachable::CASES,
         keepalive_timeout::CASES,
@@ -204,6 +209,7 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         peer_stuck_in_close_wait::CASES,
         port_exhausted::CASES,
         premature_eof::CASES,
+        reset_rejected::CASES,
         retransmission_timeout::CASES,
         shutdown_self_reset::CASES,
         socket_destroyed::CASES,
@@ -214,6 +220,8 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         retransmission_storm::CASES,
         simultaneous_close::CASES,
         stuck_closing::CASES,
+        stale_connection_killed::CASES,
+        time_wait_collision::CASES,
         user_timeout::CASES,
         zero_window_stall::CASES,
     ]

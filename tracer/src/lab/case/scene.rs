@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use tracer_common::State;
 
 use super::{Expected, Outcome};
-use crate::lab::actor::{Actor, Call, Domain, Events, Fd, Started};
+use crate::lab::actor::{Actor, Call, Domain, Events, Fd, SocketOption, Started};
 use crate::lab::namespace::Namespace;
 use crate::lab::nft;
 use crate::lab::path::{Family, Medium, Path, Side};
@@ -197,6 +197,21 @@ impl<'a> Scene<'a> {
     /// Waits until `end` has sent the same to `other` again so often in vain.
     pub(super) fn wait_retransmits(&self, end: &End, other: &End, times: u8) -> Result<()> {
         self.namespace(end.side).wait_retransmits(end.address, other.address, times, SOON)
+    }
+
+    /// Makes the host of `end` forget its connection to `other` without a word, with nothing on its way.
+    pub(super) fn forget(&self, end: &mut End, other: &End) -> Result<()> {
+        // Otherwise a late acknowledgement would be what meets nobody.
+        self.wait_acknowledged(end, other)?;
+        self.wait_acknowledged(other, end)?;
+        end.actor.set(end.fd, SocketOption::Repair(true))?;
+        end.close()?;
+        self.wait_state(end, other, None)
+    }
+
+    /// From now on the client's own firewall rejects what it sends to `address`, in the name of who is there.
+    pub(super) fn reject_to(&self, address: SocketAddr) -> Result<()> {
+        nft::reject(self.namespace(Side::A), address)
     }
 
     /// Kills the socket of `end` towards `other` as an administrator does.
