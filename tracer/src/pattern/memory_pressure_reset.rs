@@ -30,7 +30,7 @@ can, so peers that answer slowly or not at all (stuck in FIN_WAIT1, LAST_ACK) ar
             advice: "\
 Look who closes connections that do not end (orphans, sockets in FIN_WAIT1), and raise net.ipv4.tcp_max_orphans or \
 net.ipv4.tcp_mem if the host has the memory.",
-            confirm: "cat /proc/net/sockstat; sysctl net.ipv4.tcp_max_orphans net.ipv4.tcp_mem; dmesg | grep TCP",
+            confirm: "cat /proc/net/sockstat; sysctl net.ipv4.tcp_max_orphans net.ipv4.tcp_mem",
         },
         zh: Words {
             title: "孤儿连接过多或 TCP 内存不足:RST",
@@ -39,7 +39,7 @@ net.ipv4.tcp_mem if the host has the memory.",
             means: "\
 进程已关闭而对方尚未确认的连接(孤儿)超过了 net.ipv4.tcp_max_orphans,或者 TCP 总共占用的内存超过了 net.ipv4.tcp_mem 的最后一个数。两者都是整个主机的限制。已写入而未被确认的数据丢失,不论是谁写的。耗尽它的往往是应答很慢或根本不应答的对方(停在 FIN_WAIT1、LAST_ACK)。",
             advice: "查看是谁关闭了迟迟不能结束的连接(孤儿、FIN_WAIT1 的套接字);主机内存允许时调高 net.ipv4.tcp_max_orphans 或 net.ipv4.tcp_mem。",
-            confirm: "cat /proc/net/sockstat; sysctl net.ipv4.tcp_max_orphans net.ipv4.tcp_mem; dmesg | grep TCP",
+            confirm: "cat /proc/net/sockstat; sysctl net.ipv4.tcp_max_orphans net.ipv4.tcp_mem",
         },
     },
     judge,

@@ -32,7 +32,7 @@ a NAT in front of one backend meets this first. The same shortage at bind() with
             advice: "\
 Keep connections open and use them again. Widen net.ipv4.ip_local_port_range, let net.ipv4.tcp_tw_reuse be 1, spread \
 over several destination addresses or source addresses (with IP_BIND_ADDRESS_NO_PORT).",
-            confirm: "ss -Htan '( dport = :PORT )' | awk '{print $1}' | sort | uniq -c; sysctl net.ipv4.ip_local_port_range",
+            confirm: "ss -tan '( dport = :PORT )'; sysctl net.ipv4.ip_local_port_range",
         },
         zh: Words {
             title: "到该目的地已没有可用的本地端口",
@@ -41,7 +41,7 @@ connect() 立即以 EADDRNOTAVAIL 失败:内核查遍了可选的端口(net.ipv4
             means: "\
 打开的连接算在内,处于 TIME_WAIT 的也算,后者在先关闭的一端保留一分钟。到同一服务的大量短连接会用尽端口,默认约 28,000 个:每秒约 470 个新连接就够了。位于单个后端之前的代理或 NAT 最先遇到。bind() 端口 0 时同样的短缺叫 EADDRINUSE。",
             advice: "保持连接并重复使用。加宽 net.ipv4.ip_local_port_range,把 net.ipv4.tcp_tw_reuse 设为 1,分散到多个目的地址或源地址(配合 IP_BIND_ADDRESS_NO_PORT)。",
-            confirm: "ss -Htan '( dport = :PORT )' | awk '{print $1}' | sort | uniq -c; sysctl net.ipv4.ip_local_port_range",
+            confirm: "ss -tan '( dport = :PORT )'; sysctl net.ipv4.ip_local_port_range",
         },
     },
     judge,

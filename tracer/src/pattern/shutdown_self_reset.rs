@@ -21,7 +21,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     needs: &["reset_sent"],
     text: Text {
         en: Words {
-            title: "own shutdown() refused data: ECONNRESET, though no RST came",
+            title: "own shutdown() refused data: ECONNRESET",
             seen: "\
 A process called shutdown(SHUT_RDWR) and kept its socket open. Then data came. Its own kernel answered with a RST and \
 reset its own socket as well: the next call here gives ECONNRESET, and the other end, which had seen the end of the \
