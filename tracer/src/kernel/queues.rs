@@ -42,12 +42,15 @@ struct Watched {
     counters: File,
     /// What it had counted when last read.
     counted: Counted,
+    /// Whether that was at the last look.
+    current: bool,
     /// Drops, and whether the queue was full, by the listener's cookie.
     known: HashMap<u64, (u32, bool)>,
 }
 
 impl Queues {
     /// Looks at the listeners of a namespace; at its counters too where one has dropped, or where they are asked for.
+    /// Cookies are told of once they are asked for twice in a row: only then is it known since when they count.
     /// The first look tells nothing: what was dropped before is nobody's news.
     ///
     /// # Errors
@@ -78,31 +81,35 @@ impl Queues {
 impl Watched {
     fn open() -> Result<Self> {
         let counters = File::open("/proc/thread-self/net/netstat").context("opening the counters of TCP")?;
-        Ok(Self { diag: SockDiag::open()?, counters, counted: Counted::default(), known: HashMap::new() })
+        let diag = SockDiag::open()?;
+        Ok(Self { diag, counters, counted: Counted::default(), current: true, known: HashMap::new() })
     }
 
     fn look(&mut self, counters: bool) -> Result<Vec<QueueNews>> {
         let all = self.diag.listeners()?;
-        let before = |cookie| self.known.get(&cookie).copied().unwrap_or_default();
-        let mut news: Vec<QueueNews> = all
-            .iter()
-            .map(|one| {
-                let drops = one.drops.wrapping_sub(before(one.cookie).0);
-                QueueNews { listening: *one, drops, counted: Counted::default() }
-            })
-            .filter(|news| {
-                counters || news.drops > 0 || news.listening.full() || before(news.listening.cookie).1
-            })
-            .collect();
-        self.known = all.iter().map(|one| (one.cookie, (one.drops, one.full()))).collect();
-        if counters || news.iter().any(|news| news.drops > 0) {
+        let known = std::mem::take(&mut self.known);
+        let before = |cookie| known.get(&cookie).copied().unwrap_or_default();
+        let dropped = |one: &Listening| one.drops.wrapping_sub(before(one.cookie).0);
+        let read = counters || all.iter().any(|one| dropped(one) > 0);
+        let counted = if read {
             let now = self.read_counters()?;
             let new = now.since(&self.counted);
             self.counted = now;
-            for news in &mut news {
-                news.counted = new;
-            }
-        }
+            // A drop is a listener's too and has the counters read at once; cookies may be older than the last look.
+            Counted { syn_cookies: if self.current { new.syn_cookies } else { 0 }, ..new }
+        } else {
+            Counted::default()
+        };
+        self.current = read;
+        let news = all
+            .iter()
+            .map(|one| QueueNews { listening: *one, drops: dropped(one), counted })
+            .filter(|news| {
+                let was_full = before(news.listening.cookie).1;
+                news.drops > 0 || news.listening.full() || was_full || counted.syn_cookies > 0
+            })
+            .collect();
+        self.known = all.iter().map(|one| (one.cookie, (one.drops, one.full()))).collect();
         Ok(news)
     }
 
