@@ -12,6 +12,8 @@ const ICMPV4_UNREACHABLE: u8 = 3;
 const ICMPV6_UNREACHABLE: u8 = 1;
 /// As much of the offending packet as every ICMP error has room for: an IPv6 header and 20 bytes of TCP.
 const QUOTE: usize = 60;
+/// The window of a forged SYN, the largest that needs no scaling.
+const WINDOW: u16 = u16::MAX;
 
 /// A TCP segment on its way, as far as rules look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +87,18 @@ pub(super) fn reset(
     tcp.rst = true;
     tcp.ack = ack.is_some();
     tcp.acknowledgment_number = ack.unwrap_or(0);
+    bare(source, destination, tcp, hops)
+}
+
+/// A SYN without options, as if `source` had sent it over a path that leaves `hops` hops.
+pub(super) fn syn(source: SocketAddr, destination: SocketAddr, seq: u32, hops: u8) -> Result<Vec<u8>> {
+    let mut tcp = TcpHeader::new(source.port(), destination.port(), seq, WINDOW);
+    tcp.syn = true;
+    bare(source, destination, tcp, hops)
+}
+
+/// A segment without data.
+fn bare(source: SocketAddr, destination: SocketAddr, tcp: TcpHeader, hops: u8) -> Result<Vec<u8>> {
     let builder = ip(source.ip(), destination.ip(), hops)?.tcp_header(tcp);
     let mut packet = Vec::with_capacity(builder.size(0));
     builder.write(&mut packet, &[])?;
@@ -174,6 +188,18 @@ mod tests {
             if !v6 {
                 assert_eq!(sum(&[&bytes[..header]]), 0xffff);
             }
+        }
+    }
+
+    #[test]
+    fn a_forged_syn_asks_for_a_connection() {
+        for v6 in [false, true] {
+            let (source, destination) = ends(v6);
+            let bytes = syn(source, destination, 7, 64).expect("a packet");
+            let (_, segment) = read(&bytes).expect("an IP packet");
+            let segment = segment.expect("a segment");
+            assert_eq!((segment.source, segment.destination), (source, destination));
+            assert_eq!((segment.seq, segment.ack, segment.rst, segment.syn), (7, None, false, true));
         }
     }
 

@@ -24,6 +24,8 @@ use super::packet::{self, Segment};
 const PACKET: usize = 2048;
 /// What Linux hosts send with, so that a forged packet looks like one of them.
 const HOPS: u8 = 64;
+/// The sequence number of every forged SYN: a second one from the same address repeats the first.
+const FIRST_SEQ: u32 = 1_000;
 
 /// What becomes of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +114,16 @@ impl Router {
         let next_seq =
             *rules.next_seq.get(&(peer, victim)).context("no segment has passed towards the victim")?;
         self.roads.deliver(&packet::reset(peer, victim, next_seq, None, HOPS)?, victim.ip());
+        Ok(())
+    }
+
+    /// Forges a SYN towards `service`, as if whoever has the address `from` had sent it.
+    ///
+    /// # Errors
+    /// When the two are of two families.
+    pub fn syn(&self, from: SocketAddr, service: SocketAddr) -> Result<()> {
+        let (from, service) = (canonical(from), canonical(service));
+        self.roads.deliver(&packet::syn(from, service, FIRST_SEQ, HOPS)?, service.ip());
         Ok(())
     }
 }

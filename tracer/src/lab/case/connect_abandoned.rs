@@ -1,6 +1,7 @@
 //! Nobody answers the client's SYNs, and the application gives up before the kernel does.
 
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
@@ -13,13 +14,24 @@ use crate::lab::router::Action;
 
 const PATTERN: &str = "connect_abandoned";
 
-pub(super) const CASES: &[Case] = &[Case {
-    pattern: Some(PATTERN),
-    variant: "retransmitted",
-    media: ROUTED,
-    families: ALL_FAMILIES,
-    play: abandoned,
-}];
+pub(super) const CASES: &[Case] = &[
+    Case {
+        pattern: Some(PATTERN),
+        variant: "retransmitted",
+        media: ROUTED,
+        families: ALL_FAMILIES,
+        play: abandoned,
+    },
+    Case {
+        pattern: Some(PATTERN),
+        variant: "answered_late",
+        media: ROUTED,
+        families: ALL_FAMILIES,
+        play: answered_late,
+    },
+];
+/// Longer than it takes to close a socket, shorter than a retransmission.
+const LATE: Duration = Duration::from_millis(300);
 
 /// The client closes as soon as its SYN has been retransmitted, 1 s after the first.
 fn abandoned(scene: &Scene<'_>) -> Result<Outcome> {
@@ -38,5 +50,24 @@ fn abandoned(scene: &Scene<'_>) -> Result<Outcome> {
     ensure!(errno == Errno::EINPROGRESS, "connect gave {errno:?}");
     retransmitted.recv_timeout(SOON).context("waiting for a second SYN")?;
     attempt.client.close(attempt.fd)?;
+    Ok(attempt.found(scene, PATTERN, None))
+}
+
+/// The client closes before the answer comes; its host resets that, for which it has no socket any more.
+fn answered_late(scene: &Scene<'_>) -> Result<Outcome> {
+    let mut attempt = Attempt::prepare(scene)?;
+    let (sender, reset) = channel();
+    scene.router()?.set_rule(move |segment| {
+        if segment.rst {
+            // Nobody listens any more once the case has gone on.
+            _ = sender.send(());
+        }
+        if segment.syn && segment.ack.is_some() { Action::Delay(LATE) } else { Action::Pass }
+    });
+    attempt.client.set(attempt.fd, SocketOption::Nonblocking(true))?;
+    let errno = attempt.connect()?;
+    ensure!(errno == Errno::EINPROGRESS, "connect gave {errno:?}");
+    attempt.client.close(attempt.fd)?;
+    reset.recv_timeout(SOON).context("waiting for a RST")?;
     Ok(attempt.found(scene, PATTERN, None))
 }

@@ -1,12 +1,13 @@
 //! Ordinary traffic that looks like trouble.
 
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use tracer_common::State;
 
-use super::scene::{ALL_FAMILIES, REQUEST, Scene, Service, exchange};
+use super::scene::{ALL_FAMILIES, REQUEST, SOON, Scene, Service, exchange};
 use super::{ANY, Case, Outcome, ROUTED};
 use crate::lab::actor::{Call, Direction, Domain, Fd, SocketOption, errno_of};
 use crate::lab::path::{Family, Medium, Path, Side};
@@ -16,6 +17,9 @@ use crate::lab::router::Action;
 const SILENT_PORT: u16 = 7;
 /// Longer than both ends take to close, shorter than a retransmission.
 const CROSSING: Duration = Duration::from_millis(30);
+
+/// As many answers to one SYN, the first not counted, would be told if the client repeated it.
+const AGAIN: usize = 3;
 
 const fn decoy(
     variant: &'static str,
@@ -37,6 +41,8 @@ pub(super) const CASES: &[Case] = &[
     decoy("happy_eyeballs", &[Medium::Loopback], &[Family::V6], happy_eyeballs),
     decoy("simultaneous_close", ROUTED, ALL_FAMILIES, simultaneous_close),
     decoy("connect_abandoned", ROUTED, ALL_FAMILIES, connect_abandoned),
+    decoy("one_answer_lost", ROUTED, ALL_FAMILIES, one_answer_lost),
+    decoy("client_that_vanishes", ROUTED, ALL_FAMILIES, client_that_vanishes),
 ];
 
 /// The client ends its direction; the reply comes after that.
@@ -174,4 +180,38 @@ fn connect_abandoned(scene: &Scene<'_>) -> Result<Outcome> {
     ensure!(errno == Errno::EINPROGRESS, "connect gave {errno:?}");
     client.close(fd)?;
     Ok(Outcome::of(None, address.port(), vec![client]))
+}
+
+/// The first answer to a SYN is lost; the next arrives, and all goes well.
+fn one_answer_lost(scene: &Scene<'_>) -> Result<Outcome> {
+    let service = scene.service()?;
+    let mut lost = false;
+    scene.router()?.set_rule(move |segment| {
+        let answer = segment.syn && segment.ack.is_some();
+        let first = answer && !std::mem::replace(&mut lost, true);
+        if first { Action::Drop } else { Action::Pass }
+    });
+    let (mut client, mut server) = scene.connection_to(service)?;
+    exchange(&mut client, &mut server)?;
+    client.close()?;
+    server.receive(0)?;
+    server.close()?;
+    Ok(Outcome::of(None, server.address.port(), vec![client.actor, server.actor]))
+}
+
+/// One SYN comes and no more, from a host that answers nothing: it is answered in vain, three times at least.
+fn client_that_vanishes(scene: &Scene<'_>) -> Result<Outcome> {
+    let Service { actor, address, .. } = scene.service()?;
+    let stranger = scene.path.stranger(0, SILENT_PORT).context("this path has no strangers")?;
+    let (sender, answers) = channel();
+    scene.router()?.set_rule(move |_| {
+        // Nobody listens any more once the case has gone on.
+        _ = sender.send(());
+        Action::Pass
+    });
+    scene.router()?.syn(stranger, address)?;
+    for _ in 0..=AGAIN {
+        answers.recv_timeout(2 * SOON).context("waiting for an answer")?;
+    }
+    Ok(Outcome::of(None, address.port(), vec![actor]))
 }

@@ -13,6 +13,7 @@ mod connect_timeout;
 mod connection_refused;
 mod connection_reset;
 mod decoy;
+mod embryonic_reset;
 mod fin_wait2_write_reset;
 mod half_open_suspect;
 mod icmp_unreachable;
@@ -30,6 +31,8 @@ mod sigpipe_killed;
 mod socket_destroyed;
 mod socket_option_error;
 mod soft_error;
+mod syn_queue_overflow;
+mod synack_lost;
 mod user_timeout;
 mod zero_window_stall;
 
@@ -179,6 +182,7 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         close_with_unread_data::CASES,
         broken_pipe::CASES,
         connection_reset::CASES,
+        embryonic_reset::CASES,
         fin_wait2_write_reset::CASES,
         half_open_suspect::CASES,
         icmp_unreachable::CASES,
@@ -190,6 +194,8 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         socket_destroyed::CASES,
         socket_option_error::CASES,
         soft_error::CASES,
+        syn_queue_overflow::CASES,
+        synack_lost::CASES,
         user_timeout::CASES,
         zero_window_stall::CASES,
     ]
