@@ -83,8 +83,7 @@ impl Engine {
 
     /// What stands for a connection that has no socket yet; until then it is its listener's.
     fn stand_in(&self, cookie: Cookie, asked: &HalfOpen) -> Snapshot {
-        let mut past =
-            Past { flags: INCOMING | asked.past.flags & FOLLOWED, ..Past::default() };
+        let mut past = Past { flags: INCOMING | asked.past.flags & FOLLOWED, ..Past::default() };
         (past.owner, past.comm, past.source) = (asked.past.owner, asked.past.comm, asked.past.source);
         if let Some(owner) = self.listeners.get(asked.listener).and_then(|listener| listener.owner) {
             (past.owner, past.comm, past.source) = (owner.pid, owner.comm.0, OWNER_LISTEN);
@@ -113,7 +112,8 @@ impl Engine {
 
     /// Whether a socket of this host had these addresses a moment ago.
     fn asked_here(&self, tuple: Tuple) -> bool {
-        let here = |cookie: &Cookie| self.ends.get(*cookie).is_some_and(|end| end.tuple().netns == tuple.netns);
+        let here =
+            |cookie: &Cookie| self.ends.get(*cookie).is_some_and(|end| end.tuple().netns == tuple.netns);
         self.ends.with_addresses(tuple).iter().any(here)
     }
 

@@ -1,8 +1,6 @@
 //! P07: an answer came to a SYN that nobody here has sent.
 
-use super::{
-    Found, Group, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
-};
+use super::{Found, Group, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words};
 use crate::finding::Severity;
 
 pub(super) static PATTERN: Pattern = Pattern {

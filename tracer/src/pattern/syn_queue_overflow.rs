@@ -33,7 +33,7 @@ the process accepts fast enough.",
 Leave net.ipv4.tcp_syncookies at 1. Raise the backlog in the program and net.core.somaxconn together where the load \
 is real. See where the half-open connections come from: filter a flood before it gets here; where the addresses are \
 clients', look at the way back to them.",
-            confirm: "ss -tn state syn-recv sport = :PORT; nstat -az TcpExtTCPReqQFullDrop TcpExtTCPReqQFullDoCookies",
+            confirm: "ss -tn state syn-recv sport = :PORT; nstat -az 'TcpExtTCPReqQFull*'",
         },
         zh: Words {
             title: "半开连接队列已满",
@@ -43,7 +43,7 @@ clients', look at the way back to them.",
 伪造地址的 SYN 洪泛、扫描,或应答到不了的客户端。SYN 被丢弃时,连接要花 1、3、7 秒或以 ETIMEDOUT 失败。使用 cookie 时真实的客户端立即连上,但可能没有窗口缩放和 SACK;洪泛的代价只比应答本身略高。上限相同的 accept 队列并没有满:进程接受得够快。",
             advice: "\
 保持 net.ipv4.tcp_syncookies 为 1。负载真实时,程序的 backlog 与 net.core.somaxconn 要一起提高。查看半开连接来自哪里:洪泛要在到达之前过滤;如果是真实客户端的地址,检查返回它们的路径。",
-            confirm: "ss -tn state syn-recv sport = :PORT; nstat -az TcpExtTCPReqQFullDrop TcpExtTCPReqQFullDoCookies",
+            confirm: "ss -tn state syn-recv sport = :PORT; nstat -az 'TcpExtTCPReqQFull*'",
         },
     },
     judge,
@@ -71,7 +71,10 @@ clients', look at the way back to them.",
                 1500ms  l queue depth=0 limit=8 syn_cookies=4
                 2500ms  l queue depth=1 limit=8 syn_cookies=2
             ",
-            expect: &["syn_queue_overflow local=nginx[17] count=4", "syn_queue_overflow local=nginx[17] count=2"],
+            expect: &[
+                "syn_queue_overflow local=nginx[17] count=4",
+                "syn_queue_overflow local=nginx[17] count=2",
+            ],
         },
         Scenario {
             name: "it dropped before anything was answered again",
@@ -200,9 +203,10 @@ fn judge(view: &View<'_>) -> Verdict {
         ),
         (dropped, cookies) => format!("{dropped} SYNs were dropped and {cookies} answered by a cookie."),
     };
-    let back = end.half_open.filter(HalfOpen::repeated).map_or("", |_| {
-        " One of its clients repeats its SYN: the answers may not reach it."
-    });
+    let back = end
+        .half_open
+        .filter(HalfOpen::repeated)
+        .map_or("", |_| " One of its clients repeats its SYN: the answers may not reach it.");
     let mut facts = vec![
         ("queue_limit", Fact::Count(look.limit.into())),
         ("dropped", Fact::Count(dropped.into())),

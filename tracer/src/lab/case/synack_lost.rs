@@ -15,8 +15,13 @@ const PATTERN: &str = "synack_lost";
 /// Time enough for three SYNs at least, however the kernel spaces them.
 const GIVING_UP_MS: u32 = 4_000;
 
-pub(super) const CASES: &[Case] =
-    &[Case { pattern: Some(PATTERN), variant: "way_back_broken", media: ROUTED, families: ALL_FAMILIES, play }];
+pub(super) const CASES: &[Case] = &[Case {
+    pattern: Some(PATTERN),
+    variant: "way_back_broken",
+    media: ROUTED,
+    families: ALL_FAMILIES,
+    play,
+}];
 
 fn play(scene: &Scene<'_>) -> Result<Outcome> {
     let Service { actor: server, listener, address } = scene.service()?;
