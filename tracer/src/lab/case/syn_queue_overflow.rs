@@ -63,7 +63,7 @@ fn sending_cookies(scene: &Scene<'_>) -> Result<Outcome> {
 }
 
 /// A server whose queue is full, and what tells when the last of the strangers is answered again.
-fn flooded<'a>(scene: &Scene<'a>, cookies: &str) -> Result<(Service, Receiver<()>)> {
+fn flooded(scene: &Scene<'_>, cookies: &str) -> Result<(Service, Receiver<()>)> {
     let host = scene.namespace(Side::B);
     host.set_sysctl("net.ipv4.tcp_syncookies", cookies)?;
     let mut actor = scene.server()?;
