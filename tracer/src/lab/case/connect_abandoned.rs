@@ -1,7 +1,8 @@
 //! Nobody answers the client's SYNs, and the application gives up before the kernel does.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
@@ -30,8 +31,6 @@ pub(super) const CASES: &[Case] = &[
         play: answered_late,
     },
 ];
-/// Longer than it takes to close a socket, shorter than a retransmission.
-const LATE: Duration = Duration::from_millis(300);
 
 /// The client closes as soon as its SYN has been retransmitted, 1 s after the first.
 fn abandoned(scene: &Scene<'_>) -> Result<Outcome> {
@@ -53,21 +52,26 @@ fn abandoned(scene: &Scene<'_>) -> Result<Outcome> {
     Ok(attempt.found(scene, PATTERN, None))
 }
 
-/// The client closes before the answer comes; its host resets that, for which it has no socket any more.
+/// No answer arrives before the client has closed; its host resets the next, for which it has no socket any more.
 fn answered_late(scene: &Scene<'_>) -> Result<Outcome> {
     let mut attempt = Attempt::prepare(scene)?;
+    attempt.prove_way(scene)?;
+    let closed = Arc::new(AtomicBool::new(false));
     let (sender, reset) = channel();
+    let late = Arc::clone(&closed);
     scene.router()?.set_rule(move |segment| {
         if segment.rst {
             // Nobody listens any more once the case has gone on.
             _ = sender.send(());
         }
-        if segment.syn && segment.ack.is_some() { Action::Delay(LATE) } else { Action::Pass }
+        let early = segment.syn && segment.ack.is_some() && !late.load(Ordering::Relaxed);
+        if early { Action::Drop } else { Action::Pass }
     });
     attempt.client.set(attempt.fd, SocketOption::Nonblocking(true))?;
     let errno = attempt.connect()?;
     ensure!(errno == Errno::EINPROGRESS, "connect gave {errno:?}");
     attempt.client.close(attempt.fd)?;
+    closed.store(true, Ordering::Relaxed);
     reset.recv_timeout(SOON).context("waiting for a RST")?;
     Ok(attempt.found(scene, PATTERN, None))
 }

@@ -201,7 +201,9 @@ fn one_answer_lost(scene: &Scene<'_>) -> Result<Outcome> {
 
 /// One SYN comes and no more, from a host that answers nothing: it is answered in vain, three times at least.
 fn client_that_vanishes(scene: &Scene<'_>) -> Result<Outcome> {
-    let Service { actor, address, .. } = scene.service()?;
+    let mut service = scene.service()?;
+    scene.prove_way(&mut service)?;
+    let Service { actor, address, .. } = service;
     let stranger = scene.path.stranger(0, SILENT_PORT).context("this path has no strangers")?;
     let (sender, answers) = channel();
     scene.router()?.set_rule(move |_| {

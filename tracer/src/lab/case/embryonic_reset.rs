@@ -17,7 +17,9 @@ pub(super) const CASES: &[Case] =
     &[Case { pattern: Some(PATTERN), variant: "forged_source", media: ROUTED, families: ALL_FAMILIES, play }];
 
 fn play(scene: &Scene<'_>) -> Result<Outcome> {
-    let Service { actor: server, address, .. } = scene.service()?;
+    let mut service = scene.service()?;
+    scene.prove_way(&mut service)?;
+    let Service { actor: server, address, .. } = service;
     let victim = scene.path.address(Side::A, FORGED_PORT);
     let (sender, reset) = channel();
     scene.router()?.set_rule(move |segment| {

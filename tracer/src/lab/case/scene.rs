@@ -105,6 +105,17 @@ impl<'a> Scene<'a> {
         Ok(Service { actor, listener, address })
     }
 
+    /// Shows by an ordinary connection that segments pass both ways: a forged one is not sent again when its link was
+    /// not ready.
+    pub(super) fn prove_way(&self, service: &mut Service) -> Result<()> {
+        let mut client = self.connected(service.address)?;
+        let (fd, _) = service.actor.accept(service.listener)?;
+        client.close()?;
+        let end = service.actor.recv(fd, 1)?;
+        ensure!(end == 0, "the client sent something");
+        Ok(service.actor.close(fd)?)
+    }
+
     /// A new client, connected to the service.
     pub(super) fn connected(&self, address: SocketAddr) -> Result<End> {
         let mut actor = self.client()?;

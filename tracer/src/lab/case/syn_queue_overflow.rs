@@ -69,6 +69,8 @@ fn flooded(scene: &Scene<'_>, cookies: &str) -> Result<(Service, Receiver<()>)> 
     let mut actor = scene.server()?;
     let (listener, address) = scene.bound(&mut actor)?;
     actor.listen(listener, i32::from(BACKLOG))?;
+    let mut service = Service { actor, listener, address };
+    scene.prove_way(&mut service)?;
     let last = stranger(scene, BACKLOG)?;
     let (sender, rounds) = channel();
     let mut answers = 0;
@@ -86,7 +88,7 @@ fn flooded(scene: &Scene<'_>, cookies: &str) -> Result<(Service, Receiver<()>)> 
         scene.router()?.syn(stranger(scene, number)?, address)?;
     }
     host.wait_state(address, last, Some(State::SynRecv), SOON)?;
-    Ok((Service { actor, listener, address }, rounds))
+    Ok((service, rounds))
 }
 
 fn stranger(scene: &Scene<'_>, number: u8) -> Result<SocketAddr> {
