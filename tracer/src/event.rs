@@ -162,6 +162,29 @@ pub struct HalfOpen {
     pub acked: bool,
 }
 
+impl HalfOpen {
+    /// How often its SYN was answered again, this time included.
+    pub const fn again(&self) -> u32 {
+        self.resent + 1
+    }
+
+    /// Whether the client repeats its SYN: the timer alone does not account for every answer.
+    pub const fn repeated(&self) -> bool {
+        self.resent > self.timeouts
+    }
+
+    /// Whether the accept queue is what keeps the handshake from its end.
+    pub const fn accept_queue_full(&self) -> bool {
+        self.acked || self.depth > self.limit
+    }
+
+    /// Whether another SYN would find no room: `inet_csk_reqsk_queue_is_full()`.
+    /// <https://github.com/torvalds/linux/blob/v6.12/include/net/inet_connection_sock.h#L283-L286>
+    pub const fn syn_queue_full(&self) -> bool {
+        self.half_open > self.limit
+    }
+}
+
 /// A system call about a socket that failed, or told of an error; the event's task called.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Called {

@@ -148,3 +148,52 @@ fn calls_that_failed_take_no_room_of_connections() {
     assert_eq!(engine.take_findings().len(), 3);
     assert_eq!(engine.load().ends, 0);
 }
+
+#[test]
+fn a_timeout_follows_the_answers_that_were_lost() {
+    let trace = "l = 0.0.0.0:8080 > 0.0.0.0:0 in nginx[17]
+                 c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                 s = 10.0.0.2:8080 > 10.0.0.1:40000
+                 0ms l CLOSE>LISTEN owned
+                 0ms c CLOSE>SYN_SENT owned
+                 3000ms s answers-again listener=l answered=2 timeouts=1 half_open=1 limit=128
+                 134000ms c SYN_SENT>CLOSE err=ETIMEDOUT retransmits=10 unacked=1";
+    let findings = tracer::scenario::play(trace, |_| true).expect("a history");
+    assert_eq!(findings.len(), 2);
+    assert!(findings[0].local.age.is_none(), "the listener's age is not the connection's");
+    assert_eq!(findings[1].follows, [findings[0].id]);
+    assert!(findings[1].message.contains("answered by nginx[17]"), "{}", findings[1].message);
+}
+
+#[test]
+fn handshakes_leave_nothing_behind() {
+    let mut engine = Engine::new(host(), Capacity::default(), |_| true);
+    let trace = "l = 0.0.0.0:8080 > 0.0.0.0:0 in nginx[17]
+                 s = 10.0.0.2:8080 > 10.0.0.1:40000
+                 o = 10.0.0.9:80 > 10.0.0.1:40001
+                 0ms l CLOSE>LISTEN owned
+                 3000ms s answers-again listener=l answered=2 timeouts=1 half_open=1 limit=128
+                 5000ms s answers-again listener=l answered=3 timeouts=1 half_open=1 limit=128
+                 5000ms o loose reason=NO_SOCKET answers=SA:0";
+    for event in parse(trace).expect("a history") {
+        engine.ingest(event);
+    }
+    engine.advance(Time(7_000_000_000));
+    assert_eq!(engine.load().ends, 1, "the client may give up yet");
+    engine.advance(Time(7_000_000_000) + Duration::from_mins(3));
+    assert_eq!(engine.load().ends, 0);
+    assert_eq!(engine.take_findings().len(), 2);
+}
+
+#[test]
+fn what_nobody_is_shown_of_a_scan_is_not_judged() {
+    let mut engine = Engine::new(host(), Capacity::default(), |_| true);
+    engine.pass_over_scans();
+    let trace = "o = 10.0.0.9:80 > 10.0.0.1:40001
+                 0ms o loose reason=NO_SOCKET answers=SA:0";
+    for event in parse(trace).expect("a history") {
+        engine.ingest(event);
+    }
+    engine.advance(Time(3_000_000_000));
+    assert_eq!(engine.take_findings().len(), 0);
+}

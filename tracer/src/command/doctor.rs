@@ -23,7 +23,8 @@ use tracer_common::settings::Settings;
 /// Bytes of the ring of a trial: the least there is.
 const RING: u32 = 4_096;
 /// Patterns that are proved by a question for one socket, or for the listeners.
-const ASKED: [&str; 3] = ["accept_queue_fin", "accept_queue_overflow", "peer_stuck_in_close_wait"];
+const ASKED: [&str; 4] =
+    ["accept_queue_fin", "accept_queue_overflow", "peer_stuck_in_close_wait", "syn_queue_overflow"];
 
 /// What was found.
 #[derive(Serialize)]

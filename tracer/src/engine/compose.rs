@@ -42,6 +42,9 @@ pub(super) fn finding(
     };
     let mut follows = view.end.map(|end| end.told.clone()).unwrap_or_default();
     follows.extend(view.parked.iter().flat_map(|orphan| &orphan.told));
+    // That the answers got lost was told when nothing had happened to the client yet.
+    follows.extend(view.peer.iter().filter(|peer| peer.stands_in()).flat_map(|peer| &peer.told));
+    follows.sort_unstable();
     follows.dedup();
     Finding {
         id,
@@ -85,8 +88,10 @@ fn local(view: &View<'_>, at: Time) -> Party {
     match (view.end, view.parked) {
         (Some(end), _) => {
             let mut party = party(&end.snapshot, end.owner().or_else(|| waiting_at(view)), at);
-            if let Occasion::Failed { old, .. } = *view.occasion {
-                party.state = Some(old);
+            match *view.occasion {
+                Occasion::Failed { old, .. } => party.state = Some(old),
+                Occasion::On(Moment::Loose, _) => party.state = None,
+                _ => {}
             }
             party
         }

@@ -16,6 +16,8 @@ pub struct Counting {
     pub closing: bool,
     /// A close() that waits for the peer.
     pub lingers: bool,
+    /// RSTs that answer what nobody here has asked for.
+    pub scans: bool,
 }
 
 /// When a connection counts as lossy.
@@ -59,6 +61,7 @@ impl Counting {
             stuck,
             closing: asked(Moment::Closing).is_some(),
             lingers: asked(Moment::Lingers).is_some(),
+            scans: asked(Moment::Loose).is_some(),
         }
     }
 }

@@ -304,8 +304,8 @@ impl Engine {
         let end = self.ends.get(id.subject).filter(|_| !of_remainder);
         let tuple = end.map(End::tuple).or(parked.map(|orphan| orphan.tuple));
         let snapshot = end.map(|end| &end.snapshot).or(parked.map(|orphan| &orphan.last));
-        // A call and a queue are one process' own matter.
-        let shared = !matches!(id.kind, CaseKind::On(Moment::Called | Moment::QueueFull));
+        // A call and a queue are one process' own matter; what nobody has asked for is nobody's.
+        let shared = !matches!(id.kind, CaseKind::On(Moment::Called | Moment::QueueFull | Moment::Loose));
         let peer_parked = tuple.filter(|_| shared).and_then(|tuple| self.orphans.peer(tuple));
         let peer = snapshot.filter(|_| shared && peer_parked.is_none());
         View {

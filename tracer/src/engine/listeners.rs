@@ -133,6 +133,23 @@ impl Listeners {
         (look.full() || syns) && !quiet
     }
 
+    /// What a look says of this listener: what its namespace counts is another's when that one's queue of half-open
+    /// connections was full a moment ago, and this one's was not.
+    pub(super) fn own(&self, cookie: Cookie, netns: u32, at: Time, look: QueueLook) -> QueueLook {
+        let counted = look.syn_drops > 0 || look.syn_cookies > 0;
+        let full = |listener: &Listener| listener.tuple.netns == netns && syn_queue_full(listener, at);
+        if counted && self.syn_queue_full(cookie, at).is_none() && self.by_cookie.values().any(full) {
+            return QueueLook { syn_drops: 0, syn_cookies: 0, ..look };
+        }
+        look
+    }
+
+    /// The last SYN that a listener has answered once more, if its queue of half-open connections was full then.
+    pub(super) fn syn_queue_full(&self, cookie: Cookie, at: Time) -> Option<HalfOpen> {
+        let listener = self.by_cookie.get(&cookie).filter(|listener| syn_queue_full(listener, at))?;
+        listener.half_open.map(|(_, asked)| asked)
+    }
+
     /// A listener answers a SYN once more.
     pub(super) fn answers_again(&mut self, at: Time, asked: &HalfOpen) {
         if let Some(listener) = self.by_cookie.get_mut(&asked.listener) {
@@ -228,11 +245,10 @@ fn took(listener: Tuple, connection: Tuple) -> bool {
         && (listener.local == connection.local || wildcard(listener.local))
 }
 
-/// Whether its queue of half-open connections was full a moment ago: `inet_csk_reqsk_queue_is_full()`.
-/// <https://github.com/torvalds/linux/blob/v6.12/include/net/inet_connection_sock.h#L283-L286>
+/// Whether its queue of half-open connections was full a moment ago.
 fn syn_queue_full(listener: &Listener, at: Time) -> bool {
     let recent = listener.half_open.filter(|(when, _)| at.since(*when) < SYN_QUEUE_RECENT);
-    recent.is_some_and(|(_, asked)| asked.half_open > asked.limit)
+    recent.is_some_and(|(_, asked)| asked.syn_queue_full())
 }
 
 fn owner(listener: &Listener) -> Option<u32> {

@@ -124,6 +124,8 @@ pub struct Engine {
     signals: signals::Signals,
     calls: calls::Calls,
     losses: Losses,
+    /// Whether RSTs that answer what nobody here has asked for are judged.
+    scans: bool,
     cases: Cases,
     stays: Stays,
     storms: Storms,
@@ -161,6 +163,7 @@ impl Engine {
             signals: signals::Signals::default(),
             calls: calls::Calls::default(),
             losses: Losses::default(),
+            scans: true,
             cases: Cases::default(),
             storms: Storms::default(),
             closed: std::collections::VecDeque::new(),
@@ -171,6 +174,12 @@ impl Engine {
             load: Load::default(),
             now: Time(0),
         }
+    }
+
+    /// Judges no RSTs that answer what nobody here has asked for: they come in floods, and nobody is shown what is
+    /// told of them.
+    pub fn pass_over_scans(&mut self) {
+        self.scans = false;
     }
 
     /// Takes an event. Those within a small window may come in any order.

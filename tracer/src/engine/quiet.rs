@@ -47,13 +47,14 @@ impl Engine {
 
     /// A look at a listener's queue.
     pub(super) fn queue(&mut self, at: Time, cookie: Cookie, tuple: Tuple, look: QueueLook) {
+        let look = self.listeners.own(cookie, tuple.netns, at, look);
         if !self.listeners.look(cookie, at, look) {
             return;
         }
         let mut past = Past::default();
         let listener = self.listeners.get(cookie);
         let full_since = listener.and_then(|listener| listener.full).map(|(since, _)| since);
-        let half_open = listener.and_then(|listener| listener.half_open).map(|(_, asked)| asked);
+        let half_open = self.listeners.syn_queue_full(cookie, at);
         owned_by(&mut past, listener.and_then(|listener| listener.owner));
         let socket = Socket {
             cookie: cookie.0,

@@ -1,9 +1,9 @@
 //! Segments that are sent again, refused, or answer what nobody here has asked for.
 
-use super::Engine;
+use super::{Engine, quiet::owned_by};
 use crate::{
     event::{Cookie, Drop, HalfOpen, Resent, Snapshot},
-    pattern::{Loose, Moment, REFUSED_WITHIN},
+    pattern::{End, Loose, Moment, REFUSED_WITHIN, SentReset},
     time::Time,
 };
 use std::time::Duration;
@@ -11,14 +11,14 @@ use tracer_common::{
     State,
     record::{
         reset_sent::Segment,
-        socket::{INCOMING, Past, Socket},
+        socket::{FOLLOWED, INCOMING, Past, Socket, Tuple},
     },
 };
 
 /// An answer to a SYN that was sent again so often, while the client repeats its SYN, is worth to be remembered.
-const ANSWERS_AGAIN: u32 = 2;
-/// The longest time between two answers to one SYN, as many as are told.
-const BETWEEN_ANSWERS: Duration = Duration::from_mins(1);
+const ANSWERS_AGAIN: u32 = 3;
+/// For how long: a client of Linux gives up after 127 s (6.4 and before) or 134 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(150);
 
 impl Engine {
     /// A segment is sent again, and that is news.
@@ -69,34 +69,62 @@ impl Engine {
     /// whose senders do not exist leaves nothing here: they repeat none.
     pub(super) fn half_open(&mut self, at: Time, asked: &HalfOpen) {
         self.listeners.answers_again(at, asked);
-        if asked.resent < ANSWERS_AGAIN || asked.resent <= asked.timeouts || asked.half_open > asked.limit {
+        if asked.again() < ANSWERS_AGAIN || !asked.repeated() || asked.syn_queue_full() {
             return;
         }
-        let same = |cookie: &&Cookie| self.ends.get(**cookie).is_some_and(|end| is_of(&end.snapshot, asked));
+        let same = |cookie: &&Cookie| self.ends.get(**cookie).is_some_and(|end| is_of(end, asked));
         let known = self.ends.with_addresses(asked.tuple).iter().find(same).copied();
         let cookie = known.unwrap_or_else(|| self.calls.next_subject());
-        let socket = Socket { tuple: asked.tuple, state: State::SynRecv.number(), ..Socket::default() };
-        let past = Past { flags: INCOMING, ..asked.past };
-        self.keep_awhile(at, Snapshot { cookie, state: State::SynRecv, socket, past });
-        if let Some(end) = self.ends.get_mut(cookie) {
-            end.half_open = Some(*asked);
-            end.keep_until = Some(at + BETWEEN_ANSWERS);
+        if known.is_none() {
+            self.keep_awhile(at, self.stand_in(cookie, asked));
         }
-        self.open_on(cookie, Moment::HalfOpen, at);
+        let Some(end) = self.ends.get_mut(cookie) else { return };
+        // Counted from 0 again: the client tries once more from the same port.
+        if end.half_open.is_some_and(|before| before.resent >= asked.resent) {
+            end.told.clear();
+        }
+        end.half_open = Some(*asked);
+        end.keep_until = Some(at + CONNECT_TIMEOUT);
+        // What is told of an attempt stays true.
+        if end.told.is_empty() {
+            self.open_on(cookie, Moment::HalfOpen, at);
+        }
+    }
+
+    /// What stands for a connection that has no socket yet; until then it is its listener's.
+    fn stand_in(&self, cookie: Cookie, asked: &HalfOpen) -> Snapshot {
+        let mut past = Past { flags: INCOMING | asked.past.flags & FOLLOWED, ..Past::default() };
+        (past.owner, past.comm, past.source) = (asked.past.owner, asked.past.comm, asked.past.source);
+        (past.cgroup, past.ns_pid) = (asked.past.cgroup, asked.past.ns_pid);
+        owned_by(&mut past, self.listeners.get(asked.listener).and_then(|listener| listener.owner));
+        let socket = Socket { tuple: asked.tuple, state: State::SynRecv.number(), ..Socket::default() };
+        Snapshot { cookie, state: State::SynRecv, socket, past }
     }
 
     /// A RST answers a segment for which there is no connection.
     pub(super) fn loose_reset(&mut self, loose: Loose) {
-        if loose.of_syn_ack() {
+        let tuple = loose.answered.tuple;
+        if self.scans && loose.of_syn_ack() && !self.asked_here(tuple) {
             let cookie = self.calls.next_subject();
-            let socket = Socket { tuple: loose.answered.tuple, ..Socket::default() };
+            let socket = Socket { tuple, ..Socket::default() };
             let snapshot = Snapshot { cookie, state: State::Close, socket, past: Past::default() };
-            self.ends.update(snapshot).since = Some(loose.at);
+            let end = self.ends.update(snapshot);
+            end.since = Some(loose.at);
+            let (reason, answered) = (loose.reason, Some(loose.answered));
+            end.reset_sent =
+                Some(SentReset { at: loose.at, state: State::Close, reason, answered, by: None });
             self.open_on(cookie, Moment::Loose, loose.at);
             self.let_go(cookie, loose.at);
         }
         self.loose.insert(loose);
-        self.touch_peers(loose.answered.tuple, loose.at);
+        self.touch_peers(tuple, loose.at);
+    }
+
+    /// Whether a socket of this host had these addresses a moment ago.
+    fn asked_here(&self, tuple: Tuple) -> bool {
+        let here =
+            |cookie: &Cookie| self.ends.get(*cookie).is_some_and(|end| end.tuple().netns == tuple.netns);
+        self.ends.with_addresses(tuple).iter().any(here)
     }
 
     /// What stands for something that has no socket is of no use once it was judged.
@@ -110,6 +138,6 @@ impl Engine {
 }
 
 /// Whether an end stands for this half-open connection.
-fn is_of(end: &Snapshot, asked: &HalfOpen) -> bool {
-    end.socket.cookie == 0 && end.state == State::SynRecv && end.tuple().netns == asked.tuple.netns
+fn is_of(end: &End, asked: &HalfOpen) -> bool {
+    end.stands_in() && end.tuple().netns == asked.tuple.netns
 }

@@ -139,8 +139,14 @@ impl Table {
         if let Some(end) = sharing.iter().filter_map(other).find(met) {
             return Some(end);
         }
-        let mut others = sharing.iter().filter_map(other).filter(|end| mirrors(of, &end.snapshot));
-        let Some(first) = others.next() else { return self.translated_peer(of) };
+        let all = sharing.iter().filter_map(other).filter(|end| mirrors(of, &end.snapshot));
+        // What stands for a connection without a socket has no numbers, and mirrors everything.
+        let mut others = all.clone().filter(|end| !end.stands_in());
+        let Some(first) = others.next() else {
+            let here = |end: &&End| end.tuple().netns == swapped.netns;
+            let stand_in = all.clone().find(here).or_else(|| all.clone().next());
+            return stand_in.or_else(|| self.translated_peer(of));
+        };
         if first.tuple().netns == swapped.netns {
             return Some(first);
         }

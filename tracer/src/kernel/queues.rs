@@ -36,18 +36,27 @@ pub struct Counted {
     pub syn_cookies: u64,
 }
 
+/// The counters of a namespace from look to look.
+#[derive(Default)]
+struct Counters {
+    /// What they were when last read.
+    last: Counted,
+    /// Whether that was at the last look.
+    current: bool,
+}
+
 /// One namespace. Its sockets and files stay its own, wherever they are used.
 struct Watched {
     diag: SockDiag,
-    counters: File,
-    /// What it had counted when last read.
-    counted: Counted,
+    file: File,
+    counters: Counters,
     /// Drops, and whether the queue was full, by the listener's cookie.
     known: HashMap<u64, (u32, bool)>,
 }
 
 impl Queues {
     /// Looks at the listeners of a namespace; at its counters too where one has dropped, or where they are asked for.
+    /// Cookies are told of once they are asked for twice in a row: only then is it known since when they count.
     /// The first look tells nothing: what was dropped before is nobody's news.
     ///
     /// # Errors
@@ -59,7 +68,8 @@ impl Queues {
         let mut watched = enter(namespace, Watched::open)??;
         let all = watched.diag.listeners()?;
         watched.known = all.iter().map(|one| (one.cookie, (one.drops, one.full()))).collect();
-        watched.counted = watched.read_counters()?;
+        let now = watched.read_counters()?;
+        watched.counters.take(Some(now));
         self.watched.insert(namespace.inum, watched);
         Ok(Vec::new())
     }
@@ -77,41 +87,49 @@ impl Queues {
 
 impl Watched {
     fn open() -> Result<Self> {
-        let counters = File::open("/proc/thread-self/net/netstat").context("opening the counters of TCP")?;
-        Ok(Self { diag: SockDiag::open()?, counters, counted: Counted::default(), known: HashMap::new() })
+        let file = File::open("/proc/thread-self/net/netstat").context("opening the counters of TCP")?;
+        Ok(Self { diag: SockDiag::open()?, file, counters: Counters::default(), known: HashMap::new() })
     }
 
     fn look(&mut self, counters: bool) -> Result<Vec<QueueNews>> {
         let all = self.diag.listeners()?;
-        let before = |cookie| self.known.get(&cookie).copied().unwrap_or_default();
-        let mut news: Vec<QueueNews> = all
+        let known = std::mem::take(&mut self.known);
+        let before = |cookie| known.get(&cookie).copied().unwrap_or_default();
+        let dropped = |one: &Listening| one.drops.wrapping_sub(before(one.cookie).0);
+        let read = counters || all.iter().any(|one| dropped(one) > 0);
+        let now = if read { Some(self.read_counters()?) } else { None };
+        let counted = self.counters.take(now);
+        let news = all
             .iter()
-            .map(|one| {
-                let drops = one.drops.wrapping_sub(before(one.cookie).0);
-                QueueNews { listening: *one, drops, counted: Counted::default() }
-            })
+            .map(|one| QueueNews { listening: *one, drops: dropped(one), counted })
             .filter(|news| {
-                counters || news.drops > 0 || news.listening.full() || before(news.listening.cookie).1
+                let was_full = before(news.listening.cookie).1;
+                news.drops > 0 || news.listening.full() || was_full || counted.syn_cookies > 0
             })
             .collect();
         self.known = all.iter().map(|one| (one.cookie, (one.drops, one.full()))).collect();
-        if counters || news.iter().any(|news| news.drops > 0) {
-            let now = self.read_counters()?;
-            let new = now.since(&self.counted);
-            self.counted = now;
-            for news in &mut news {
-                news.counted = new;
-            }
-        }
         Ok(news)
     }
 
     /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L7076-L7155>
     fn read_counters(&mut self) -> Result<Counted> {
         let mut text = String::new();
-        self.counters.rewind().context("reading the counters of TCP")?;
-        self.counters.read_to_string(&mut text).context("reading the counters of TCP")?;
+        self.file.rewind().context("reading the counters of TCP")?;
+        self.file.read_to_string(&mut text).context("reading the counters of TCP")?;
         counted(&text).context("this kernel does not count ListenOverflows")
+    }
+}
+
+impl Counters {
+    /// Takes what they are at a look, if they were read; what is new since the last look.
+    ///
+    /// A drop is some listener's too, and then they are read at once. A cookie is nobody's: where they were not read at
+    /// the last look, it may be older than that.
+    fn take(&mut self, now: Option<Counted>) -> Counted {
+        let current = std::mem::replace(&mut self.current, now.is_some());
+        let Some(now) = now else { return Counted::default() };
+        let new = now.since(&std::mem::replace(&mut self.last, now));
+        Counted { syn_cookies: if current { new.syn_cookies } else { 0 }, ..new }
     }
 }
 
@@ -143,7 +161,19 @@ fn counted(text: &str) -> Option<Counted> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counted, counted};
+    use super::{Counted, Counters, counted};
+
+    #[test]
+    fn a_cookie_counts_only_when_it_is_known_to_be_new() {
+        let mut counters = Counters::default();
+        let at = |syn_drops, syn_cookies| Some(Counted { overflows: 0, syn_drops, syn_cookies });
+        counters.take(at(1, 10));
+        assert_eq!(counters.take(at(2, 11)), Counted { overflows: 0, syn_drops: 1, syn_cookies: 1 });
+        assert_eq!(counters.take(None), Counted::default());
+        // They came at any time since the counters were read.
+        assert_eq!(counters.take(at(5, 20)), Counted { overflows: 0, syn_drops: 3, syn_cookies: 0 });
+        assert_eq!(counters.take(at(5, 22)), Counted { overflows: 0, syn_drops: 0, syn_cookies: 2 });
+    }
 
     #[test]
     fn the_counters_are_found_by_their_names() {

@@ -12,6 +12,8 @@ const ICMPV4_UNREACHABLE: u8 = 3;
 const ICMPV6_UNREACHABLE: u8 = 1;
 /// As much of the offending packet as every ICMP error has room for: an IPv6 header and 20 bytes of TCP.
 const QUOTE: usize = 60;
+/// The window of a forged SYN, the largest that needs no scaling.
+const WINDOW: u16 = u16::MAX;
 
 /// A TCP segment on its way, as far as rules look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +92,7 @@ pub(super) fn reset(
 
 /// A SYN without options, as if `source` had sent it over a path that leaves `hops` hops.
 pub(super) fn syn(source: SocketAddr, destination: SocketAddr, seq: u32, hops: u8) -> Result<Vec<u8>> {
-    let mut tcp = TcpHeader::new(source.port(), destination.port(), seq, u16::MAX);
+    let mut tcp = TcpHeader::new(source.port(), destination.port(), seq, WINDOW);
     tcp.syn = true;
     without_data(source.ip(), destination.ip(), hops, tcp)
 }
@@ -189,12 +191,15 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_syn_is_one() {
-        let (source, destination) = ends(true);
-        let (_, segment) = read(&syn(source, destination, 7, 64).expect("a packet")).expect("an IP packet");
-        let segment = segment.expect("a segment");
-        assert_eq!((segment.source, segment.destination, segment.seq), (source, destination, 7));
-        assert_eq!((segment.syn, segment.ack, segment.rst, segment.payload), (true, None, false, 0));
+    fn a_forged_syn_asks_for_a_connection() {
+        for v6 in [false, true] {
+            let (source, destination) = ends(v6);
+            let bytes = syn(source, destination, 7, 64).expect("a packet");
+            let (_, segment) = read(&bytes).expect("an IP packet");
+            let segment = segment.expect("a segment");
+            assert_eq!((segment.source, segment.destination), (source, destination));
+            assert_eq!((segment.seq, segment.ack, segment.rst, segment.syn), (7, None, false, true));
+        }
     }
 
     #[test]

@@ -92,6 +92,12 @@ impl Path {
         self.neighbour(VIRTUAL_HOST, port)
     }
 
+    /// One of many addresses on this path at which nobody ever answers; there is none on a loopback.
+    #[must_use]
+    pub fn stranger(self, number: u8, port: u16) -> Option<SocketAddr> {
+        self.neighbour(FIRST_STRANGER.saturating_add(number), port)
+    }
+
     /// An address in a network that no host has a route to; `number` is its last byte.
     #[must_use]
     pub fn foreign_address(self, number: u8, port: u16) -> SocketAddr {
@@ -148,6 +154,8 @@ pub(super) const WIRE_NETWORK: Network = Network(1);
 pub(super) const ROUTED_NETWORK: Network = Network(2);
 /// A host that does not exist.
 const SILENT_HOST: u8 = 9;
+/// The first of the hosts that do not exist and are many.
+const FIRST_STRANGER: u8 = 100;
 /// An address that no host has, and that a translation can make lead to one.
 const VIRTUAL_HOST: u8 = 77;
 

@@ -93,6 +93,30 @@ against bursts: a longer queue makes a slow acceptor's clients wait longer.",
             expect: &[],
         },
         Scenario {
+            name: "its queue of half-open connections is full, and an accept queue elsewhere overflowed",
+            trace: "
+                l = 0.0.0.0:8080 > 0.0.0.0:0 in nginx[17]
+                s = 10.0.0.2:8080 > 10.0.0.9:40000
+                0ms     l CLOSE>LISTEN owned
+                1000ms  s answers-again listener=l answered=0 timeouts=0 half_open=3 limit=2
+                1500ms  l queue depth=0 limit=2 drops=4 overflows=1 syn_drops=4
+            ",
+            expect: &["syn_queue_overflow warning local=nginx[17] count=4"],
+        },
+        Scenario {
+            name: "it overflowed, and another's queue of half-open connections is full",
+            trace: "
+                l = 0.0.0.0:8080 > 0.0.0.0:0 in nginx[17]
+                o = 0.0.0.0:9090 > 0.0.0.0:0 in app[18]
+                s = 10.0.0.2:9090 > 10.0.0.9:40000
+                0ms     l CLOSE>LISTEN owned
+                0ms     o CLOSE>LISTEN owned
+                1000ms  s answers-again listener=o answered=0 timeouts=0 half_open=3 limit=2
+                1500ms  l queue depth=0 limit=2 drops=2 overflows=2 syn_drops=4
+            ",
+            expect: &["accept_queue_overflow critical local=nginx[17] count=2"],
+        },
+        Scenario {
             name: "records were lost around it",
             trace: "
                 l = 0.0.0.0:8080 > 0.0.0.0:0 in nginx[17]
@@ -110,7 +134,9 @@ fn judge(view: &View<'_>) -> Verdict {
         return Verdict::No;
     };
     let Some((look, full_since)) = end.queue else { return Verdict::No };
-    let overflowed = look.drops > 0 && (look.full() || look.overflows > 0);
+    // SYNs for which there was no room among the half-open connections are counted for the listener as well.
+    let others = look.drops > look.syn_drops && look.overflows > 0;
+    let overflowed = look.drops > 0 && (look.full() || others);
     let before = full_since.filter(|since| *since < at);
     let (severity, confidence, count, what) = match before {
         _ if overflowed => {

@@ -3,7 +3,7 @@
 use super::{
     Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     timeout::{self, Timeout},
-    words::{advise, owner, spoken, who},
+    words::{advise, owner, peer_owner, spoken, who},
 };
 use crate::{
     finding::{Fact, Severity},
@@ -116,6 +116,11 @@ fn judge(view: &View<'_>) -> Verdict {
         format!(" TCP_USER_TIMEOUT of {} ms shortened that.", own.user_timeout)
     };
     let here = took.map_or(String::new(), |took| format!("connect() took {} here.", spoken(took)));
+    // What came of them is seen where the server is on this host too.
+    let fate = match view.peer.filter(|peer| peer.stands_in()) {
+        Some(_) => format!("were answered by {}, and no answer came back", who(peer_owner(view), "its host")),
+        None => "were not answered".to_owned(),
+    };
     let mut facts = vec![("retransmits", Fact::Count(own.retransmits.into()))];
     facts.extend(took.map(|took| ("after_ns", Fact::Count(nanoseconds(took)))));
     if own.user_timeout != 0 {
@@ -129,7 +134,7 @@ fn judge(view: &View<'_>) -> Verdict {
             &PATTERN,
             0.98,
             format!(
-                "{} could not connect to {}: {} SYNs were not answered{after}.{limit}",
+                "{} could not connect to {}: {} SYNs {fate}{after}.{limit}",
                 who(owner(view), "A process"),
                 end.tuple().remote_address(),
                 u32::from(own.retransmits) + 1,

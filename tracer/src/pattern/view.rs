@@ -130,7 +130,8 @@ pub struct End {
     pub called: Option<(Called, usize)>,
     /// The queue of a listener, and since when it has been full.
     pub queue: Option<(QueueLook, Option<Time>)>,
-    /// The answer to a SYN that was sent again last: of this connection, or of one that this listener was asked for.
+    /// The answer to a SYN that was sent again last: of this connection; or of one that this listener was asked for
+    /// when its queue of half-open connections was full, a moment ago.
     pub half_open: Option<HalfOpen>,
     /// What is known of the last segment that was sent again, where it was told.
     pub resent: Option<Resent>,
@@ -180,6 +181,11 @@ impl End {
     /// The connection.
     pub fn tuple(&self) -> Tuple {
         self.snapshot.tuple()
+    }
+
+    /// Whether it stands for a connection that has no socket yet: its SYN was answered, no more.
+    pub fn stands_in(&self) -> bool {
+        self.snapshot.socket.cookie == 0 && self.snapshot.state == State::SynRecv
     }
 
     /// Notes what a call of its program got.

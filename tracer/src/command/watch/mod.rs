@@ -82,7 +82,8 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
         ));
     }
     settings.idle_jiffies = polling.idle.map_or(0, |idle| jiffies(idle, hz));
-    count_for(&Counting::of(&host, shown), &mut settings);
+    let counting = Counting::of(&host, shown);
+    count_for(&counting, &mut settings);
     let leave_out = |hook: &Hook| left_out(arguments, hook);
     let (ring, log) = (arguments.ring_size, arguments.verbose >= 3);
     let probes = Probes::attach(&settings, &vocabulary, &types, ring, log, leave_out)?;
@@ -94,7 +95,10 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     let recorder = recorder.transpose()?;
     let reasons = host.reset_reasons.clone();
     let period = host.time(&POLL_PERIOD);
-    let engine = Engine::new(host, Capacity::default(), |pattern| active(arguments, pattern));
+    let mut engine = Engine::new(host, Capacity::default(), |pattern| active(arguments, pattern));
+    if !counting.scans {
+        engine.pass_over_scans();
+    }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the loop")?;
     let exit = runtime.block_on(async {

@@ -30,6 +30,11 @@ impl Attempt {
         Ok(Self { client, fd, service })
     }
 
+    /// Shows that segments pass both ways before the client has called `connect`.
+    pub(super) fn prove_way(&mut self, scene: &Scene<'_>) -> Result<()> {
+        scene.prove_way(&mut self.service)
+    }
+
     /// How `connect` fails.
     pub(super) fn connect(&mut self) -> Result<Errno> {
         self.connect_to(self.service.address)

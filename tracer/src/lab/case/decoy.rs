@@ -1,16 +1,22 @@
 //! Ordinary traffic that looks like trouble.
 
+use std::sync::mpsc::channel;
+
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use tracer_common::State;
 
-use super::scene::{ALL_FAMILIES, REQUEST, Scene, Service, exchange};
+use super::scene::{ALL_FAMILIES, FORGED_SEQ, REQUEST, SOON, Scene, Service, exchange};
 use super::{ANY, Case, Outcome, ROUTED};
 use crate::lab::actor::{Call, Direction, Domain, Fd, SocketOption, errno_of};
 use crate::lab::path::{Family, Medium, Path, Side};
+use crate::lab::router::Action;
 
 /// A port of the silent host; nobody is there to take it.
 const SILENT_PORT: u16 = 7;
+/// As many answers to one SYN, the first not counted, would be told if the client repeated it.
+const AGAIN: usize = 3;
+
 const fn decoy(
     variant: &'static str,
     media: &'static [Medium],
@@ -30,6 +36,8 @@ pub(super) const CASES: &[Case] = &[
     decoy("clean_exit", ANY, ALL_FAMILIES, clean_exit),
     decoy("happy_eyeballs", &[Medium::Loopback], &[Family::V6], happy_eyeballs),
     decoy("connect_abandoned", ROUTED, ALL_FAMILIES, connect_abandoned),
+    decoy("one_answer_lost", ROUTED, ALL_FAMILIES, one_answer_lost),
+    decoy("client_that_vanishes", ROUTED, ALL_FAMILIES, client_that_vanishes),
 ];
 
 /// The client ends its direction; the reply comes after that.
@@ -155,4 +163,40 @@ fn connect_abandoned(scene: &Scene<'_>) -> Result<Outcome> {
     ensure!(errno == Errno::EINPROGRESS, "connect gave {errno:?}");
     client.close(fd)?;
     Ok(Outcome::of(None, address.port(), vec![client]))
+}
+
+/// The first answer to a SYN is lost; the next arrives, and all goes well.
+fn one_answer_lost(scene: &Scene<'_>) -> Result<Outcome> {
+    let service = scene.service()?;
+    let mut lost = false;
+    scene.router()?.set_rule(move |segment| {
+        let answer = segment.syn && segment.ack.is_some();
+        let first = answer && !std::mem::replace(&mut lost, true);
+        if first { Action::Drop } else { Action::Pass }
+    });
+    let (mut client, mut server) = scene.connection_to(service)?;
+    exchange(&mut client, &mut server)?;
+    client.close()?;
+    server.receive(0)?;
+    server.close()?;
+    Ok(Outcome::of(None, server.address.port(), vec![client.actor, server.actor]))
+}
+
+/// One SYN comes and no more, from a host that answers nothing: it is answered in vain, three times at least.
+fn client_that_vanishes(scene: &Scene<'_>) -> Result<Outcome> {
+    let mut service = scene.service()?;
+    scene.prove_way(&mut service)?;
+    let Service { actor, address, .. } = service;
+    let stranger = scene.path.stranger(0, SILENT_PORT).context("this path has no strangers")?;
+    let (sender, answers) = channel();
+    scene.router()?.set_rule(move |_| {
+        // Nobody listens any more once the case has gone on.
+        _ = sender.send(());
+        Action::Pass
+    });
+    scene.router()?.syn(stranger, address, FORGED_SEQ)?;
+    for _ in 0..=AGAIN {
+        answers.recv_timeout(2 * SOON).context("waiting for an answer")?;
+    }
+    Ok(Outcome::of(None, address.port(), vec![actor]))
 }

@@ -14,6 +14,7 @@ mod connect_timeout;
 mod connection_refused;
 mod connection_reset;
 mod decoy;
+mod embryonic_reset;
 mod fin_wait2_write_reset;
 mod forged_reset;
 mod half_open_suspect;
@@ -42,6 +43,8 @@ mod socket_option_error;
 mod soft_error;
 mod stale_connection_killed;
 mod stuck_closing;
+mod syn_queue_overflow;
+mod synack_lost;
 mod time_wait_collision;
 mod user_timeout;
 mod zero_window_stall;
@@ -200,6 +203,7 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         close_with_unread_data::CASES,
         broken_pipe::CASES,
         connection_reset::CASES,
+        embryonic_reset::CASES,
         fin_wait2_write_reset::CASES,
         forged_reset::CASES,
         half_open_suspect::CASES,
@@ -222,6 +226,8 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
         stuck_closing::CASES,
         stale_connection_killed::CASES,
         time_wait_collision::CASES,
+        syn_queue_overflow::CASES,
+        synack_lost::CASES,
         user_timeout::CASES,
         zero_window_stall::CASES,
     ]

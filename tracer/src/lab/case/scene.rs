@@ -19,6 +19,8 @@ use crate::lab::world::World;
 pub(super) const SOON: Duration = Duration::from_secs(4);
 /// Sizes that tell requests and replies apart.
 pub(super) const REQUEST: usize = 10;
+/// The sequence number of a SYN that nobody sent.
+pub(super) const FORGED_SEQ: u32 = 1_000;
 const REPLY: usize = 20;
 
 pub(super) const ALL_FAMILIES: &[Family] = &[Family::V4, Family::V6, Family::Mapped];
@@ -103,6 +105,17 @@ impl<'a> Scene<'a> {
         let (listener, address) = self.bound(&mut actor)?;
         actor.listen(listener, 16)?;
         Ok(Service { actor, listener, address })
+    }
+
+    /// Shows by an ordinary connection that segments pass both ways: a forged one is not sent again when its link was
+    /// not ready.
+    pub(super) fn prove_way(&self, service: &mut Service) -> Result<()> {
+        let mut client = self.connected(service.address)?;
+        let (fd, _) = service.actor.accept(service.listener)?;
+        client.close()?;
+        let end = service.actor.recv(fd, 1)?;
+        ensure!(end == 0, "the client sent something");
+        Ok(service.actor.close(fd)?)
     }
 
     /// A new client, connected to the service.

@@ -42,6 +42,8 @@ impl Counters {
 /// On the client's host and on the server's: failed attempts, resets of connections, resets sent.
 const INCIDENTS: &[(&str, [u64; 3], [u64; 3])] = &[
     ("accept_queue_reset/accepted_later", [0, 1, 1], [0, 1, 0]),
+    // The server's host counts what it had half-open; the RST came after the client had given up.
+    ("connect_abandoned/answered_late", [0, 0, 1], [1, 0, 0]),
     ("connect_timeout/dropped", [1, 0, 0], [0, 0, 0]),
     ("connect_timeout/nonblocking", [1, 0, 0], [0, 0, 0]),
     ("connection_refused/bound_port", [1, 0, 0], [0, 0, 1]),
@@ -80,6 +82,7 @@ const INCIDENTS: &[(&str, [u64; 3], [u64; 3])] = &[
     ("fin_wait2_write_reset/told_by_so_error", [0, 1, 0], [0, 0, 1]),
     // The server's host counts the connection that it was told to forget.
     ("half_open_suspect/waits", [0, 0, 0], [0, 1, 0]),
+    ("embryonic_reset/forged_source", [0, 0, 1], [1, 0, 0]),
     ("icmp_unreachable/host", [1, 0, 0], [0, 0, 0]),
     ("icmp_unreachable/network", [1, 0, 0], [0, 0, 0]),
     ("icmp_unreachable/port", [1, 0, 0], [0, 0, 0]),
@@ -98,6 +101,8 @@ const INCIDENTS: &[(&str, [u64; 3], [u64; 3])] = &[
     // The client's host counts the connection that it was told to forget.
     ("stale_connection_killed/same_port", [0, 1, 1], [0, 1, 0]),
     ("time_wait_collision/lower_sequence", [0, 0, 1], [0, 0, 0]),
+    ("syn_queue_overflow/dropping", [1, 0, 0], [0, 0, 0]),
+    ("synack_lost/way_back_broken", [1, 0, 0], [0, 0, 0]),
     ("user_timeout/silence", [0, 1, 0], [0, 0, 0]),
     ("zero_window_stall/death", [0, 1, 0], [0, 0, 0]),
     // The client's own abort of a connection that the server has left.
