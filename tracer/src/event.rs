@@ -248,6 +248,18 @@ pub struct QueueLook {
 }
 
 impl QueueLook {
+    /// This look and a later one, as one: as full as the fuller, with what both have counted.
+    pub fn and(&self, later: &Self) -> Self {
+        Self {
+            depth: self.depth.max(later.depth),
+            limit: later.limit,
+            drops: self.drops.saturating_add(later.drops),
+            overflows: self.overflows.saturating_add(later.overflows),
+            syn_drops: self.syn_drops.saturating_add(later.syn_drops),
+            syn_cookies: self.syn_cookies.saturating_add(later.syn_cookies),
+        }
+    }
+
     /// Whether another connection would be dropped: `sk_acceptq_is_full()`.
     /// <https://github.com/torvalds/linux/blob/v6.12/include/net/sock.h#L1029-L1032>
     pub fn full(&self) -> bool {

@@ -1,6 +1,9 @@
 //! What makes no event: sockets and queues that were looked at.
 
-use super::Engine;
+use super::{
+    Engine,
+    case::{CaseId, CaseKind},
+};
 use crate::{
     event::{Cookie, Owner, QueueLook, Snapshot},
     pattern::Moment,
@@ -66,9 +69,13 @@ impl Engine {
             ..Socket::default()
         };
         self.keep_awhile(at, Snapshot { cookie, state: State::Listen, socket, past });
+        let waits = self.cases.contains(CaseId { subject: cookie, kind: CaseKind::On(Moment::QueueFull) });
         if let Some(end) = self.ends.get_mut(cookie) {
-            end.queue = Some((look, full_since));
-            end.half_open = half_open;
+            // What an earlier look has found is still to be told.
+            let earlier = end.queue.filter(|_| waits);
+            let since = earlier.map_or(full_since, |(_, since)| since);
+            end.queue = Some((earlier.map_or(look, |(earlier, _)| earlier.and(&look)), since));
+            end.half_open = half_open.or(end.half_open.filter(|_| waits));
         }
         self.open_on(cookie, Moment::QueueFull, at);
     }

@@ -69,6 +69,8 @@ clients', look at the way back to them.",
                 0ms     l CLOSE>LISTEN owned
                 1000ms  s answers-again listener=l answered=0 timeouts=0 half_open=9 limit=8
                 1500ms  l queue depth=0 limit=8 syn_cookies=4
+                1600ms  l holder nginx[17] fd=6
+                1600ms  holders-done
                 2500ms  l queue depth=1 limit=8 syn_cookies=2
             ",
             expect: &[
