@@ -292,6 +292,16 @@ impl Tcp {
         }
     }
 
+    /// Whether a close of this open connection is an abort that sends a RST: of data that was not read, by `SO_LINGER`
+    /// of 0 s, by connect(AF_UNSPEC), or because its listener was closed. `TCP_REPAIR` closes without a word.
+    /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c#L3064-L3140>
+    #[inline(always)]
+    pub(crate) fn aborts(self) -> bool {
+        let lingers = has(load(self.0, offset!(flags)), number!(sock_linger));
+        let now = lingers && load::<u64>(self.0, offset!(lingertime)) == 0;
+        now || self.unread() > 0 || load::<u8>(self.0, offset!(shutdown)) == 0
+    }
+
     /// Segments with data sent, and those sent again among them because one was lost: not those that the peer has
     /// got twice.
     #[inline(always)]

@@ -249,6 +249,7 @@ pub struct QueueLook {
 
 impl QueueLook {
     /// This look and a later one, as one: as full as the fuller, with what both have counted.
+    #[must_use]
     pub fn and(&self, later: &Self) -> Self {
         Self {
             depth: self.depth.max(later.depth),

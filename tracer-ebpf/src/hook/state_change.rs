@@ -177,7 +177,7 @@ fn needed(tcp: Tcp, old: u8, new: u8, kept: *mut Past, now: u64) -> Option<Urgen
         || is(new, Listen)
         || (is(old, Listen) && is(new, Close))
         // An abort: its RST is told after it has left, which may be late where the process has to wait for a CPU.
-        || (is(old, Established) && is(new, Close))
+        || (is(old, Established) && is(new, Close) && tcp.aborts())
         || (is(old, FinWait2) && is(new, Close) && tcp.dead() && !tcp.done())
         || (is(old, SynSent) && is(new, Close) && tcp.owned())
         || ((is(new, FinWait1) || is(new, LastAck)) && tcp.owned() && closes_as_told(tcp))
