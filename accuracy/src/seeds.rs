@@ -101,7 +101,7 @@ fn page(arguments: &Arguments, text: &str) -> String {
          precision. A process is right when both ends are; what is not told though it could be is absent. `also` is \
          right when it names nothing but what may hold as well. Latency is from the end of the situation, when its last \
          call has returned, to the arrival of the line at the reader, and 0 where it came before; of what is told after \
-         a threshold it is mostly that threshold.\n\n\
+         a threshold it is mostly that threshold, and of what a process is told a second time, `storm.window`.\n\n\
          Goals: recall, precision, right process and right errno ≥ {:.0} % overall; recall and precision of each pattern \
          ≥ {:.0} %; nothing lost.\n\n{text}",
         arguments.machine,

@@ -113,7 +113,7 @@ impl Background {
     }
 }
 
-/// A program in `PATH`, or where Debian keeps the servers of PostgreSQL.
+/// A program in `PATH`, to which `cargo xtask accuracy` adds where Debian keeps its servers.
 fn program(name: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
