@@ -71,6 +71,7 @@ impl Listeners {
                 confirmed: None,
                 in_cgroup: snapshot.in_cgroup(),
                 limit: 0,
+                mptcp: snapshot.mptcp(),
                 half_open: None,
                 full: None,
                 closed: None,
@@ -114,7 +115,7 @@ impl Listeners {
     /// Whether a look should say first whose a listener is.
     pub(super) fn in_doubt(&self, cookie: Cookie, now: Time) -> bool {
         let confirmed = |listener: &Listener| listener.confirmed.is_some_and(|at| now.since(at) < CONFIRMED);
-        self.by_cookie.get(&cookie).is_some_and(|listener| !confirmed(listener))
+        self.by_cookie.get(&cookie).is_some_and(|listener| !listener.mptcp && !confirmed(listener))
     }
 
     /// Takes a look at a queue; whether it is news: it is full, which is told once, or has dropped.

@@ -23,6 +23,8 @@ pub(super) struct Polls {
     /// How often queues are looked at.
     period: Duration,
     queues_due: Instant,
+    /// The same of namespaces in which a queue was seen full.
+    full_queues_due: Instant,
     sockets_due: Instant,
     namespaces_due: Instant,
 }
@@ -38,6 +40,7 @@ impl Polls {
             queues: Queues::default(),
             period,
             queues_due: now,
+            full_queues_due: now,
             sockets_due: now,
             namespaces_due: now + NAMESPACES_PERIOD,
         }
@@ -67,10 +70,16 @@ impl Live {
         self.find_strangers()?;
         if self.polls.polling.queues && Instant::now() >= self.polls.queues_due {
             let (began, used) = (Instant::now(), clock::own_cpu_time()?);
-            self.look_at_queues()?;
+            self.look_at_queues(&self.engine.listening_namespaces())?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             tracing::debug!("a look at accept queues took {cost:?}");
             self.polls.queues_due = began + self.polls.period.max(cost * SHARE);
+        } else if self.polls.polling.queues && Instant::now() >= self.polls.full_queues_due {
+            // Where there are hundreds of namespaces the next look at all is far away.
+            let (began, used) = (Instant::now(), clock::own_cpu_time()?);
+            self.look_at_queues(&self.engine.syn_floods())?;
+            let cost = clock::own_cpu_time()?.saturating_sub(used);
+            self.polls.full_queues_due = began + self.polls.period.max(cost * SHARE);
         }
         if let Some(period) = self.polls.polling.sockets.filter(|_| Instant::now() >= self.polls.sockets_due)
         {
@@ -89,10 +98,10 @@ impl Live {
         Ok(())
     }
 
-    fn look_at_queues(&mut self) -> Result<()> {
+    fn look_at_queues(&mut self, namespaces: &[u32]) -> Result<()> {
         let mut records = Vec::new();
         let floods = self.engine.syn_floods();
-        for netns in self.engine.listening_namespaces() {
+        for &netns in namespaces {
             let Some(namespace) = self.looks.namespace(netns) else { continue };
             match self.polls.queues.look(namespace, floods.contains(&netns)) {
                 Ok(news) => records.extend(news.into_iter().map(|news| (netns, news))),

@@ -21,7 +21,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     needs: &["call"],
     text: Text {
         en: Words {
-            title: "connect() again on a socket that had failed: ECONNABORTED",
+            title: "connect() again on a socket that had failed",
             seen: "\
 A connection that was made in the background failed, the program took the error with SO_ERROR, and called connect() \
 again on the same descriptor. The kernel still owes the end of the first attempt and has no error left for it, so it \

@@ -17,7 +17,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     needs: &["reset_sent"],
     text: Text {
         en: Words {
-            title: "close with TCP_LINGER2 below 0: a RST follows the FIN",
+            title: "TCP_LINGER2 below 0: a RST follows the FIN",
             seen: "\
 A process set TCP_LINGER2 to a negative number and closed. Its kernel keeps no FIN_WAIT2 for it: as soon as the FIN is \
 acknowledged a RST goes out (or at once, when the process had ended its sending before). It meets the other end in \

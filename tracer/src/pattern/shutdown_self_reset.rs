@@ -35,7 +35,7 @@ socket. Do not take this ECONNRESET for an error of the other end.",
             confirm: "strace -f -e trace=shutdown,close -p PID",
         },
         zh: Words {
-            title: "自己的 shutdown() 拒绝了数据:没有收到 RST 却得 ECONNRESET",
+            title: "自己的 shutdown() 拒绝了数据:ECONNRESET",
             seen: "\
 进程调用了 shutdown(SHUT_RDWR),但没有关闭套接字。之后又有数据到来。它自己的内核以 RST 回答,并把它自己的套接字也复位:这一端的下一次调用得到 ECONNRESET,而对方(它已看到流的结束)的下一次写得到 EPIPE。",
             means: "\

@@ -30,7 +30,12 @@ pub(crate) fn cpu_of_thread() -> Result<Duration> {
 pub(crate) fn cpu_of_process(pid: u32) -> Result<Duration> {
     let folder = format!("/proc/{pid}/task");
     let threads = fs::read_dir(&folder).with_context(|| format!("looking into {folder}"))?;
-    let times = threads.map(|thread| on_cpu(&format!("{}/schedstat", thread?.path().display())));
+    let times = threads.map(|thread| {
+        let folder = thread?.path();
+        // A thread may end at any time; what it used is then nobody's.
+        on_cpu(&format!("{}/schedstat", folder.display()))
+            .or_else(|error| if folder.try_exists()? { Err(error) } else { Ok(Duration::ZERO) })
+    });
     times.sum()
 }
 
