@@ -4,7 +4,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use std::{
     collections::HashSet,
-    fs,
+    fs, mem,
     os::unix::fs::MetadataExt,
     time::{Duration, Instant},
 };
@@ -77,6 +77,8 @@ pub(crate) struct Book {
     pub(crate) unstaged: Vec<String>,
     /// Findings about what is none of the lab's, from the rest of the host.
     pub(crate) elsewhere: usize,
+    /// Those findings: what was told while its situation still went on turns out to be the lab's.
+    strangers: Vec<Heard>,
     namespaces: HashSet<u64>,
 }
 
@@ -89,6 +91,12 @@ impl Book {
     /// Takes what has happened; what was told of it before it was over is put to it.
     pub(crate) fn happened(&mut self, incident: Incident) -> usize {
         self.own(incident.namespaces.clone());
+        let strangers = mem::take(&mut self.strangers);
+        let (ours, strangers): (Vec<_>, Vec<_>) =
+            strangers.into_iter().partition(|heard| self.is_ours(&heard.finding));
+        self.strangers = strangers;
+        self.elsewhere -= ours.len();
+        self.heard.extend(ours);
         let number = self.incidents.len();
         self.incidents.push(incident);
         for heard in 0..self.heard.len() {
@@ -105,6 +113,7 @@ impl Book {
         let incident = self.owner(&record);
         if incident.is_none() && !self.is_ours(&record) {
             self.elsewhere += 1;
+            self.strangers.push(Heard { finding: record, at, incident });
             return;
         }
         self.heard.push(Heard { finding: record, at, incident });
@@ -264,6 +273,16 @@ pub(crate) mod tests {
         book.close();
         let owners: Vec<_> = book.heard.iter().map(|heard| heard.incident).collect();
         assert_eq!(owners, [Some(0), Some(0), None]);
+    }
+
+    #[test]
+    fn what_was_told_before_its_situation_was_over_is_put_to_it() {
+        let mut book = Book::default();
+        book.told(told(finding("embryonic_reset", None, 80)));
+        assert_eq!((book.elsewhere, book.heard.len()), (1, 0));
+        book.happened(incident(6, 80));
+        book.close();
+        assert_eq!((book.elsewhere, book.heard[0].incident), (0, Some(0)));
     }
 
     #[test]

@@ -7,9 +7,10 @@ use crate::{
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::{
+    collections::VecDeque,
     path::Path,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         mpsc::{Receiver, Sender, TryRecvError, channel},
     },
     thread,
@@ -17,7 +18,7 @@ use std::{
 };
 use tracer::{
     command::demo::{LEAK_AFTER, QUIET, stage::Worlds, verdict::contradictions, watcher::Watcher},
-    lab::case::Staged,
+    lab::{case::Staged, world::World},
 };
 
 /// Situations at a time: some hold their processes for ten seconds, and two CPUs start a few dozen a second.
@@ -26,6 +27,8 @@ const SLOTS: usize = 40;
 const SETTLE: Duration = Duration::from_secs(1);
 /// What was not told by then, with what is told after a threshold, is missed.
 const PATIENCE: Duration = LEAK_AFTER.saturating_add(QUIET).saturating_add(QUIET);
+/// A namespace that goes leaves its number to the next: for as long as a storm may go on in it, it stays.
+const STORM: Duration = Duration::from_secs(11);
 /// How long the watcher is waited for before the situations are looked at again.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -36,6 +39,9 @@ enum News {
     /// It could not be made to happen, twice.
     Failed(String),
 }
+
+/// Worlds in which something has happened, and when it was over.
+type Past = Mutex<VecDeque<(Instant, Arc<World>)>>;
 
 /// An incident that is held.
 struct Held {
@@ -61,14 +67,15 @@ pub(crate) fn play(
     book.own(worlds.shared().iter().flat_map(|world| world.inodes()));
     let count = scenes.len();
     let queue = Mutex::new(scenes.into_iter());
+    let past = Past::default();
     let (to, news) = channel();
     let end = thread::scope(|scope| {
         for _ in 0..SLOTS.min(count) {
-            let (to, queue) = (to.clone(), &queue);
+            let (to, queue, past) = (to.clone(), &queue, &past);
             scope.spawn(move || {
                 let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                 while let Some(scene) = next() {
-                    if !one(scene, worlds, &to) {
+                    if !one(scene, worlds, past, &to) {
                         break;
                     }
                 }
@@ -95,21 +102,24 @@ pub(crate) fn play(
 }
 
 /// Makes one situation happen and keeps it until it is let go; whether anybody still listens.
-fn one(scene: Scene, worlds: &Worlds, to: &Sender<News>) -> bool {
-    let stage = || -> Result<(Staged, u64)> {
+fn one(scene: Scene, worlds: &Worlds, past: &Past, to: &Sender<News>) -> bool {
+    let stage = || -> Result<(Staged, Arc<World>, u64)> {
         let world = worlds.of(scene.case, scene.path)?;
         let began = boot_ns();
-        Ok((scene.case.stage(world, scene.path)?, began))
+        Ok((scene.case.stage(Arc::clone(&world), scene.path)?, world, began))
     };
     // A machine that is busy with dozens of others may be too slow for a step of it.
     match stage().or_else(|_| stage()) {
-        Ok((staged, began)) => {
+        Ok((staged, world, began)) => {
             let incident = Box::new(Incident::of(&staged, began));
             let (release, released) = channel();
             let heard = to.send(News::Happened(incident, release)).is_ok();
             // An error lets it go as well.
             let _ = released.recv();
             staged.release();
+            let mut past = past.lock().unwrap_or_else(PoisonError::into_inner);
+            past.push_back((Instant::now(), world));
+            while past.pop_front_if(|(over, _)| over.elapsed() > STORM).is_some() {}
             heard
         }
         Err(error) => to.send(News::Failed(format!("{}: {error:#}", scene.name()))).is_ok(),

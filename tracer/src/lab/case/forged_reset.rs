@@ -49,7 +49,7 @@ fn from_elsewhere(scene: &Scene<'_>, victim: Role) -> Result<Outcome> {
     let mut ends = scene.ends(victim)?;
     scene.forget(&mut ends.other, &ends.local)?;
     let errno = reset(scene, &mut ends, FAR)?;
-    Ok(ends.found_here_alone(scene, PATTERN, errno, &[]))
+    Ok(ends.found_here_alone(scene, PATTERN, errno, &["connection_reset"]))
 }
 
 /// The router's RST looks as the peer's would; but the peer is there, and open.
@@ -57,7 +57,7 @@ fn peer_open(scene: &Scene<'_>) -> Result<Outcome> {
     let mut ends = scene.ends(Role::Client)?;
     let errno = reset(scene, &mut ends, HOPS)?;
     scene.wait_state(&ends.other, &ends.local, Some(State::Established))?;
-    Ok(ends.found_here_alone(scene, PATTERN, errno, &[]))
+    Ok(ends.found_here_alone(scene, PATTERN, errno, &["connection_reset"]))
 }
 
 fn reset(scene: &Scene<'_>, ends: &mut Ends, hops: u8) -> Result<Errno> {
@@ -77,5 +77,5 @@ fn own_firewall(scene: &Scene<'_>) -> Result<Outcome> {
     let errno = errno_of(ends.local.actor.recv(ends.local.fd, REQUEST))?;
     scene.wait_state(&ends.local, &ends.other, None)?;
     scene.wait_state(&ends.other, &ends.local, Some(State::Established))?;
-    Ok(ends.found_here_alone(scene, PATTERN, errno, &[]))
+    Ok(ends.found_here_alone(scene, PATTERN, errno, &["connection_reset"]))
 }
