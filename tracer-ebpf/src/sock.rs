@@ -1,18 +1,15 @@
 //! Reads of `struct sock` and what embeds it; all such reads are here.
 
-use crate::{
-    kernel::{load, number, offset, peek, setting},
-    task,
-};
+mod fill;
+
+pub(crate) use fill::fill_none;
+
+use crate::kernel::{load, number, offset, peek};
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock};
-use core::ptr::addr_of_mut;
 use tracer_common::{
     State,
     layout::ABSENT,
-    record::socket::{
-        DEAD, DONE, EXITING, FAST_OPEN, IN_CGROUP, KEEPALIVE, KERNEL_THREAD, LINGER, LINGER_ZERO,
-        MAPPED_HIGH, MAPPED_LOW, MPTCP, NO_SOCKET, OWNED, SHUTDOWN_MASK, Socket, Tuple,
-    },
+    record::socket::{MAPPED_HIGH, MAPPED_LOW, SHUTDOWN_MASK, Tuple},
 };
 
 /// `AF_INET` of the user-space interface.
@@ -140,12 +137,7 @@ impl Tcp {
     /// Whether close() by the running process aborts the connection though everything was read.
     #[inline(always)]
     pub(crate) fn lingers_not(self) -> bool {
-        self.common().lingers()
-            && load::<u64>(self.0, offset!(lingertime)) == 0
-            && self.owned()
-            && self.shut()
-            && !self.dead()
-            && self.unread() == 0
+        self.lingers_zero() && self.owned() && self.shut() && !self.dead() && self.unread() == 0
     }
 
     /// The timer that is to send again, 0 for none.
@@ -228,51 +220,6 @@ impl Tcp {
         self.common().tuple(self.local_port(), to);
     }
 
-    /// Writes everything but the tuple and the cookie, which the caller has.
-    #[inline(always)]
-    pub(crate) fn fill(self, to: *mut Socket) {
-        macro_rules! copy {
-            ($($field:ident <- $offset:ident),+ $(,)?) => {
-                // SAFETY: `to` is a record that the caller reserved or keeps on its stack.
-                $(unsafe { addr_of_mut!((*to).$field).write(load(self.0, offset!($offset))) };)+
-            };
-        }
-        copy!(
-            bytes_received <- bytes_received,
-            bytes_acked <- bytes_acked,
-            rcv_nxt <- rcv_nxt,
-            copied_seq <- copied_seq,
-            snd_nxt <- snd_nxt,
-            snd_una <- snd_una,
-            write_seq <- write_seq,
-            snd_wnd <- snd_wnd,
-            err <- err,
-            err_soft <- err_soft,
-            ack_backlog <- ack_backlog,
-            max_ack_backlog <- max_ack_backlog,
-            total_retrans <- total_retrans,
-            data_segs_out <- data_segs_out,
-            srtt <- srtt,
-            linger2 <- linger2,
-            user_timeout <- user_timeout,
-            uid <- uid,
-            state <- state,
-            shutdown <- shutdown,
-            retransmits <- retransmits,
-            probes <- probes_out,
-        );
-        let net = self.common().net();
-        let task = task::Current::get();
-        // SAFETY: as above.
-        unsafe {
-            addr_of_mut!((*to).fin_timeout).write(load(net, offset!(net_fin_timeout)));
-            addr_of_mut!((*to).silence).write(if self.err() == 0 { 0 } else { self.silence() });
-            addr_of_mut!((*to).linger).write(self.linger());
-            addr_of_mut!((*to).exit_code).write(task.exit_code());
-            addr_of_mut!((*to).flags).write(self.flags(task));
-        }
-    }
-
     /// Jiffies since the peer acknowledged anything.
     #[inline(always)]
     pub(crate) fn silence(self) -> u32 {
@@ -285,11 +232,13 @@ impl Tcp {
     /// For how many jiffies close() waits for the peer; 0 when it does not.
     #[inline(always)]
     pub(crate) fn linger(self) -> u32 {
-        if has(load(self.0, offset!(flags)), number!(sock_linger)) {
-            load::<u64>(self.0, offset!(lingertime)) as u32
-        } else {
-            0
-        }
+        if self.common().lingers() { load::<u64>(self.0, offset!(lingertime)) as u32 } else { 0 }
+    }
+
+    /// Whether `SO_LINGER` is on with a time of 0.
+    #[inline(always)]
+    fn lingers_zero(self) -> bool {
+        self.common().lingers() && load::<u64>(self.0, offset!(lingertime)) == 0
     }
 
     /// Whether a close of this open connection is an abort that sends a RST: of data that was not read, by `SO_LINGER`
@@ -297,9 +246,7 @@ impl Tcp {
     /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c#L3064-L3140>
     #[inline(always)]
     pub(crate) fn aborts(self) -> bool {
-        let lingers = has(load(self.0, offset!(flags)), number!(sock_linger));
-        let now = lingers && load::<u64>(self.0, offset!(lingertime)) == 0;
-        now || self.unread() > 0 || load::<u8>(self.0, offset!(shutdown)) == 0
+        self.lingers_zero() || self.unread() > 0 || load::<u8>(self.0, offset!(shutdown)) == 0
     }
 
     /// Segments with data sent, and those sent again among them because one was lost: not those that the peer has
@@ -368,68 +315,10 @@ impl Tcp {
     }
 
     #[inline(always)]
-    fn flags(self, task: task::Current) -> u32 {
-        let kernel: u64 = load(self.0, offset!(flags));
-        let linger = has(kernel, number!(sock_linger));
-        let bit = |set: bool, bit: u32| if set { bit } else { 0 };
-        bit(self.owned(), OWNED)
-            | bit(has(kernel, number!(sock_dead)), DEAD)
-            | bit(has(kernel, number!(sock_done)), DONE)
-            | bit(has(kernel, number!(sock_keepopen)), KEEPALIVE)
-            | bit(linger, LINGER)
-            | bit(linger && load::<u64>(self.0, offset!(lingertime)) == 0, LINGER_ZERO)
-            | bit(load::<usize>(self.0, offset!(socket)) == 0, NO_SOCKET)
-            | bit(load::<usize>(self.0, offset!(fastopen_rsk)) != 0, FAST_OPEN)
-            | bit(self.mptcp(), MPTCP)
-            | bit(setting!(cgroup_count) != 0, IN_CGROUP) // what is not passes no filter
-            | bit(task.exiting(), EXITING)
-            | bit(task.kernel_thread(), KERNEL_THREAD)
-    }
-
-    #[inline(always)]
     fn mptcp(self) -> bool {
         has(load::<u8>(self.0, offset!(is_mptcp)).into(), number!(mptcp_bit))
     }
 }
-
-/// A record's socket for a hook that has none, or only a remainder: all zero but what is known.
-#[inline(always)]
-pub(crate) fn fill_none(to: *mut Socket) {
-    // SAFETY: `to` is a record that the caller reserved.
-    unsafe { to.write(NONE) }
-}
-
-const NONE: Socket = Socket {
-    cookie: 0,
-    tuple: Tuple { local: [0; 2], remote: [0; 2], local_port: 0, remote_port: 0, netns: 0 },
-    bytes_received: 0,
-    bytes_acked: 0,
-    rcv_nxt: 0,
-    copied_seq: 0,
-    snd_nxt: 0,
-    snd_una: 0,
-    write_seq: 0,
-    snd_wnd: 0,
-    err: 0,
-    err_soft: 0,
-    ack_backlog: 0,
-    max_ack_backlog: 0,
-    total_retrans: 0,
-    srtt: 0,
-    linger: 0,
-    data_segs_out: 0,
-    linger2: 0,
-    fin_timeout: 0,
-    user_timeout: 0,
-    silence: 0,
-    exit_code: 0,
-    uid: 0,
-    flags: 0,
-    state: 0,
-    shutdown: 0,
-    retransmits: 0,
-    probes: 0,
-};
 
 #[inline(always)]
 fn has(word: u64, bit: u32) -> bool {

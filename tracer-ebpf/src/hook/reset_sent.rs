@@ -83,11 +83,6 @@ fn take(ctx: &BtfTracePointContext) {
     };
     let full = if let Origin::Full(tcp) = origin { Some(tcp) } else { None };
     reconcile::reset(net, full, (!skb.is_null()).then_some(segment.tcp_flags), reason);
-    // A segment that was handed to a full socket has no device any more: `tcp_v4_rcv()`,
-    // <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c>
-    if segment.tuple.netns == 0 && !sk.0.is_null() {
-        segment.tuple.netns = sk.netns();
-    }
     if wants(&origin, &segment) {
         tell(ctx, &origin, &segment, !skb.is_null(), reason);
     }

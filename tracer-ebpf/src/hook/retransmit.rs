@@ -15,7 +15,7 @@ use crate::{
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use core::ptr::addr_of_mut;
 use tracer_common::{
-    State::{Closing, Established, FinWait1, LastAck, SynRecv, SynSent},
+    State::{Closing, FinWait1, LastAck, SynRecv, SynSent},
     counter::Counter,
     layout::ABSENT,
     record::{
@@ -93,7 +93,7 @@ fn news(
         return 0;
     }
     let mut news = soft(tcp, past);
-    if is(state, Established) || !tcp.dead() {
+    if !tcp.dead() {
         repeats::count(tcp, skb, now, counted);
         if counted.lossy {
             news |= once(past, LOSSY_TOLD, LOSSY);

@@ -63,12 +63,6 @@ impl Counters {
     /// # Errors
     /// When they cannot be read, or this kernel does not count one of them.
     pub fn read(&mut self) -> Result<Counted> {
-        let text = |file: &mut File| -> Result<String> {
-            let mut text = String::new();
-            file.rewind().context("reading the counters of TCP")?;
-            file.read_to_string(&mut text).context("reading the counters of TCP")?;
-            Ok(text)
-        };
         let (snmp, netstat) = (text(&mut self.snmp)?, text(&mut self.netstat)?);
         parse(&snmp, &netstat).context("this kernel does not count what others do")
     }
@@ -79,6 +73,17 @@ pub fn own_cookie() -> Option<u64> {
     // Sockets of any family are in the namespace, and every kernel has this one.
     let any = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok()?;
     getsockopt(&any, NetnsCookie).ok()
+}
+
+/// What a file of counters says now.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn text(file: &mut File) -> Result<String> {
+    let mut text = String::new();
+    file.rewind().context("reading the counters of TCP")?;
+    file.read_to_string(&mut text).context("reading the counters of TCP")?;
+    Ok(text)
 }
 
 fn parse(snmp: &str, netstat: &str) -> Option<Counted> {
@@ -98,19 +103,20 @@ fn parse(snmp: &str, netstat: &str) -> Option<Counted> {
 }
 
 /// A line of names and the line of values after it.
-struct Table<'a> {
+pub(super) struct Table<'a> {
     names: &'a str,
     values: &'a str,
 }
 
 impl<'a> Table<'a> {
     /// The first whose lines begin so.
-    fn find(text: &'a str, beginning: &str) -> Option<Self> {
+    pub(super) fn find(text: &'a str, beginning: &str) -> Option<Self> {
         let mut lines = text.lines().filter_map(|line| line.strip_prefix(beginning));
         Some(Self { names: lines.next()?, values: lines.next()? })
     }
 
-    fn value(&self, name: &str) -> Option<u64> {
+    /// The counter of this name; none where this kernel has none.
+    pub(super) fn value(&self, name: &str) -> Option<u64> {
         let place = self.names.split(' ').position(|known| known == name)?;
         self.values.split(' ').nth(place)?.parse().ok()
     }

@@ -1,12 +1,12 @@
 //! Looks at the accept queues of listeners, one dump of listeners a namespace.
 
-use super::namespace::{Listening, Namespace, SockDiag, enter};
+use super::{
+    counted::{Table, text},
+    namespace::{Listening, Namespace, SockDiag, enter},
+};
 use anyhow::{Context, Result};
 use hashbrown::HashMap;
-use std::{
-    fs::File,
-    io::{Read, Seek},
-};
+use std::fs::File;
 
 /// What is kept of the namespaces whose listeners are looked at.
 #[derive(Default)]
@@ -113,10 +113,7 @@ impl Watched {
 
     /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L7076-L7155>
     fn read_counters(&mut self) -> Result<Counted> {
-        let mut text = String::new();
-        self.file.rewind().context("reading the counters of TCP")?;
-        self.file.read_to_string(&mut text).context("reading the counters of TCP")?;
-        counted(&text).context("this kernel does not count ListenOverflows")
+        counted(&text(&mut self.file)?).context("this kernel does not count ListenOverflows")
     }
 }
 
@@ -143,19 +140,14 @@ impl Counted {
     }
 }
 
-/// The counters in a `netstat` file: lines of names and lines of values take turns.
+/// The counters in a `netstat` file.
 fn counted(text: &str) -> Option<Counted> {
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
-    let (names, values) = (lines.next()?, lines.next()?);
-    let value = |wanted: &str| {
-        let place = names.split(' ').position(|name| name == wanted)?;
-        values.split(' ').nth(place)?.parse().ok()
-    };
+    let table = Table::find(text, "TcpExt: ")?;
     Some(Counted {
-        overflows: value("ListenOverflows")?,
+        overflows: table.value("ListenOverflows")?,
         // What a kernel does not count it does not do, or says nothing of.
-        syn_drops: value("TCPReqQFullDrop").unwrap_or(0),
-        syn_cookies: value("TCPReqQFullDoCookies").unwrap_or(0),
+        syn_drops: table.value("TCPReqQFullDrop").unwrap_or(0),
+        syn_cookies: table.value("TCPReqQFullDoCookies").unwrap_or(0),
     })
 }
 

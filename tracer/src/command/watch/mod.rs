@@ -26,6 +26,7 @@ use crate::{
     live::Live,
     pattern::{self, CATALOGUE, Host, POLL_PERIOD, Pattern},
     recording::{Preface, Writer},
+    time::nanoseconds,
 };
 use anyhow::{Context, Result, bail};
 use child::Child;
@@ -144,7 +145,6 @@ fn active(arguments: &WatchArgs, pattern: &Pattern) -> bool {
 
 /// Lets the kernel programs count what the patterns that are shown need.
 fn count_for(counting: &Counting, settings: &mut Settings) {
-    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     if let Some(lossy) = counting.lossy {
         settings.lossy_over_ns = nanoseconds(lossy.over);
         settings.lossy_segments = u32::try_from(lossy.segments).unwrap_or(u32::MAX);
