@@ -62,7 +62,7 @@ fn answered_late(scene: &Scene<'_>) -> Result<Outcome> {
     scene.router()?.set_rule(move |segment| {
         if segment.rst {
             // Nobody listens any more once the case has gone on.
-            _ = sender.send(());
+            _ = sender.send((segment.source, segment.destination));
         }
         let early = segment.syn && segment.ack.is_some() && !late.load(Ordering::Relaxed);
         if early { Action::Drop } else { Action::Pass }
@@ -72,6 +72,8 @@ fn answered_late(scene: &Scene<'_>) -> Result<Outcome> {
     ensure!(errno == Errno::EINPROGRESS, "connect gave {errno:?}");
     attempt.client.close(attempt.fd)?;
     closed.store(true, Ordering::Relaxed);
-    reset.recv_timeout(SOON).context("waiting for a RST")?;
+    let (client, service) = reset.recv_timeout(SOON).context("waiting for a RST")?;
+    // The RST has only reached the router.
+    scene.namespace(scene.path.server_side()).wait_state(service, client, None, SOON)?;
     Ok(attempt.found(scene, PATTERN, None))
 }
