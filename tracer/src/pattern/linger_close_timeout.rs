@@ -129,7 +129,7 @@ fn judge(view: &View<'_>) -> Verdict {
                     &PATTERN,
                     0.9,
                     format!(
-                        "close() of {} waited {} for {} to acknowledge {what}, in vain, and returned 0.",
+                        "close() of {} waited up to {} for {} to acknowledge {what}, in vain, and returned 0.",
                         who(owner(view), "a process"),
                         spoken(time),
                         end.tuple().remote_address(),
