@@ -4,11 +4,12 @@
 use crate::{
     event::{Cookie, Snapshot},
     pattern::End,
+    time::Time,
 };
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, hash_map::Entry};
-use std::collections::VecDeque;
-use tracer_common::record::socket::Tuple;
+use std::{collections::VecDeque, time::Duration};
+use tracer_common::{State, record::socket::Tuple};
 
 /// The ends of a table that may share addresses: one a namespace, as a rule one in all.
 type Sharing = Vec<Cookie>;
@@ -37,6 +38,10 @@ impl<K: Copy + Eq + std::hash::Hash> Index<K> {
         }
     }
 }
+
+/// An end may have gone before the last segment of its handshake has made the other one: for as long as that is on its
+/// way from namespace to namespace.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// Ends by cookie, by addresses and by sequence numbers.
 pub(super) struct Table {
@@ -139,19 +144,19 @@ impl Table {
         if let Some(end) = sharing.iter().filter_map(other).find(met) {
             return Some(end);
         }
-        let all = sharing.iter().filter_map(other).filter(|end| mirrors(of, &end.snapshot));
+        let at_once = |end: &&End| !(over(end, of) || own.is_some_and(|own| over(own, &end.snapshot)));
+        let all = sharing.iter().filter_map(other).filter(|end| mirrors(of, &end.snapshot)).filter(at_once);
+        let here = |end: &&End| end.tuple().netns == swapped.netns;
         // What stands for a connection without a socket has no numbers, and mirrors everything.
         let mut others = all.clone().filter(|end| !end.stands_in());
+        if let Some(nearest) = others.clone().filter(here).min_by_key(|end| births_apart(of, &end.snapshot)) {
+            return Some(nearest);
+        }
         let Some(first) = others.next() else {
-            let here = |end: &&End| end.tuple().netns == swapped.netns;
             let stand_in = all.clone().find(here).or_else(|| all.clone().next());
             return stand_in.or_else(|| self.translated_peer(of));
         };
-        if first.tuple().netns == swapped.netns {
-            return Some(first);
-        }
-        let here = others.clone().find(|end| end.tuple().netns == swapped.netns);
-        here.or_else(|| others.next().is_none().then_some(first))
+        others.next().is_none().then_some(first)
     }
 
     fn translated_peer(&self, of: &Snapshot) -> Option<&End> {
@@ -192,6 +197,20 @@ fn reset_by(old: &Snapshot, new: &End) -> bool {
     new.reset_connecting().is_some_and(|(_, answered)| {
         old.socket.rcv_nxt != 0 && answered.ack == old.socket.rcv_nxt && old.cookie != new.snapshot.cookie
     })
+}
+
+/// Whether an end had gone before the connection of another began: its port is used again. The numbers of the two are
+/// as near to each other as those of one connection: they begin with a clock. `secure_tcp_seq()`:
+/// <https://github.com/torvalds/linux/blob/v6.12/net/core/secure_seq.c>
+fn over(one: &End, other: &Snapshot) -> bool {
+    let gone = one.since.filter(|_| one.snapshot.state == State::Close);
+    gone.zip(Time::seen(other.past.born_ns)).is_some_and(|(gone, born)| born.since(gone) > ON_ITS_WAY)
+}
+
+/// By how much two ends began at different times; the most where one is not known.
+fn births_apart(one: &Snapshot, other: &Snapshot) -> u64 {
+    let (one, other) = (one.past.born_ns, other.past.born_ns);
+    if one == 0 || other == 0 { u64::MAX } else { one.abs_diff(other) }
 }
 
 /// Whether two ends count the same bytes, give or take what is on the way. Ends whose numbers were not read do.

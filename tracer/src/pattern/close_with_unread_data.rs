@@ -80,6 +80,35 @@ Read until the end before closing, or shutdown(SHUT_WR) and drain what comes for
             expect: &["close_with_unread_data info local=nginx[17]"],
         },
         Scenario {
+            name: "its port is used again: what was told of the connection before is another's",
+            trace: "
+                c = 127.0.0.1:40000 > 127.0.0.1:8080 out wrk[42]
+                s = swap c in nginx[17]
+                d = 127.0.0.1:40000 > 127.0.0.1:8080 out wrk[43]
+                t = swap d in nginx[17]
+                0ms       c CLOSE>SYN_SENT owned
+                0.1ms     s SYN_RECV>ESTABLISHED
+                0.2ms     c SYN_SENT>ESTABLISHED
+                100ms     c ESTABLISHED>CLOSE owned unread=10 shutdown=3
+                100.1ms   s reset-received
+                100.2ms   s ESTABLISHED>CLOSE err=ECONNRESET
+                100.3ms   c reset-sent reason=TCP_ABORT_ON_CLOSE owned unread=10 shutdown=3
+                600ms     d CLOSE>SYN_SENT owned
+                600.1ms   t SYN_RECV>ESTABLISHED
+                600.2ms   d SYN_SENT>ESTABLISHED
+                604ms     t ESTABLISHED>FIN_WAIT1 owned shutdown=3
+                604.1ms   d ESTABLISHED>CLOSE_WAIT unread=11
+                604.4ms   d CLOSE_WAIT>CLOSE owned unread=11 shutdown=3
+                604.5ms   t reset-received dead
+                604.6ms   t FIN_WAIT1>CLOSE err=ECONNRESET dead
+                604.7ms   d reset-sent reason=TCP_ABORT_ON_CLOSE owned unread=11 shutdown=3
+            ",
+            expect: &[
+                "close_with_unread_data warning ECONNRESET local=nginx[17] peer=wrk[42]",
+                "close_with_unread_data info local=wrk[43]",
+            ],
+        },
+        Scenario {
             name: "everything was read: an ordinary close",
             trace: "
                 s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
