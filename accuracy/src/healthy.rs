@@ -6,7 +6,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use std::{collections::BTreeMap, sync::Arc, thread, time::Instant};
-use tracer::command::demo::watcher::{Watcher, lost};
+use tracer::command::demo::watcher::lost;
 
 /// Of a hundred connections, those of HTTP, Redis and PostgreSQL: each connection to the last starts a process.
 const SHARES: [u32; 3] = [72, 26, 2];
@@ -19,9 +19,7 @@ const CLIENTS: [usize; 3] = [2, 1, 1];
 pub(crate) fn run(arguments: &Arguments, connections: u32) -> Result<bool> {
     let all = traffic::all()?;
     let namespaces: Vec<u32> = all.iter().flat_map(|traffic| traffic.host().namespaces()).collect();
-    let flags: Vec<String> =
-        namespaces.iter().flat_map(|inode| ["--netns".to_owned(), inode.to_string()]).collect();
-    let watcher = Watcher::start(&arguments.program, &flags)?;
+    let watcher = arguments.watch(&namespaces)?;
     let begun = Instant::now();
     let made = thread::scope(|scope| -> Result<Vec<u32>> {
         let mut clients = Vec::new();

@@ -5,6 +5,7 @@
 
 mod book;
 mod floods;
+mod hangups;
 mod healthy;
 mod plan;
 mod round;
@@ -17,6 +18,7 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use nix::unistd::Uid;
 use std::{path::PathBuf, process::ExitCode};
+use tracer::command::demo::watcher::Watcher;
 
 /// How it is used; `cargo xtask accuracy` passes on what it was given.
 #[derive(Debug, Parser)]
@@ -37,7 +39,7 @@ struct Arguments {
     /// Print whole findings where something is wrong
     #[arg(short, long)]
     verbose: bool,
-    /// Instead: healthy connections, which must give no finding
+    /// Instead: healthy connections, which must give no finding, and then clients that hang up on replies
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1000000",
         value_parser = clap::value_parser!(u32).range(1_000..=10_000_000), conflicts_with_all = ["floods", "seeds", "seed", "per_id", "pattern"])]
     healthy: Option<u32>,
@@ -62,6 +64,12 @@ const PER_ID: u16 = 30;
 const ACTOR: &str = "__actor";
 
 impl Arguments {
+    /// A watcher of these namespaces.
+    fn watch(&self, namespaces: &[u32]) -> Result<Watcher> {
+        let flags = namespaces.iter().flat_map(|inode| ["--netns".to_owned(), inode.to_string()]);
+        Watcher::start(&self.program, &flags.collect::<Vec<_>>())
+    }
+
     fn are_defaults(&self) -> bool {
         (self.seeds, self.seed, self.per_id) == (SEEDS, FIRST_SEED, PER_ID) && self.pattern.is_empty()
     }
@@ -89,7 +97,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
         bail!("this is not root, which making namespaces and loading programs into the kernel needs");
     }
     match arguments.healthy {
-        Some(connections) => healthy::run(arguments, connections),
+        Some(connections) => {
+            let silent = healthy::run(arguments, connections)?;
+            Ok(hangups::run(arguments)? && silent)
+        }
         None if arguments.floods => floods::run(arguments),
         None => seeds::run(arguments),
     }

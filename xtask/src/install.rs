@@ -38,7 +38,7 @@ impl Purpose {
             Self::Building => &[],
             Self::Testing => &[&server::NGINX],
             Self::Comparing => &[&server::NGINX, &server::REDIS],
-            Self::Judging => &[&server::NGINX, &server::REDIS, &server::POSTGRES],
+            Self::Judging => &[&server::NGINX, &server::REDIS, &server::POSTGRES, &server::WRK],
         }
     }
 }

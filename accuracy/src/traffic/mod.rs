@@ -3,7 +3,7 @@
 mod http;
 mod postgres;
 mod redis;
-mod server;
+pub(crate) mod server;
 
 pub(crate) use http::Http;
 pub(crate) use postgres::Postgres;
@@ -114,14 +114,14 @@ impl Background {
 }
 
 /// A program in `PATH`, to which `cargo xtask accuracy` adds where Debian keeps its servers.
-fn program(name: &str) -> Result<PathBuf> {
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
     found.with_context(|| format!("there is no {name} here: `cargo xtask accuracy` unpacks Debian's"))
 }
 
 /// Runs a command to its end; what it wrote to standard output.
-fn said(command: &mut std::process::Command) -> Result<String> {
+pub(crate) fn said(command: &mut std::process::Command) -> Result<String> {
     let name = command.get_program().display().to_string();
     let output = command.output().with_context(|| format!("starting {name}"))?;
     if !output.status.success() {

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// How often it is looked whether it answers, or has ended; it tells nobody.
 const PERIOD: Duration = Duration::from_millis(10);
 /// Nobody else is in its namespace.
-pub(super) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8_000);
+pub(crate) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8_000);
 
 /// A running server; it is ended and its folder removed when this is dropped.
 #[derive(Debug)]

@@ -49,13 +49,19 @@ impl Counters {
     /// # Errors
     /// When it cannot be entered, or there is no `/proc`.
     pub fn open(namespace: &Namespace) -> Result<Self> {
-        enter(namespace, || {
-            let open = |name| {
-                let path = format!("/proc/thread-self/net/{name}");
-                File::open(&path).with_context(|| format!("opening {path}"))
-            };
-            Ok(Self { cookie: own_cookie(), snmp: open("snmp")?, netstat: open("netstat")? })
-        })?
+        enter(namespace, Self::own)?
+    }
+
+    /// Opens the counters of the calling thread's namespace.
+    ///
+    /// # Errors
+    /// When there is no `/proc`.
+    pub fn own() -> Result<Self> {
+        let open = |name| {
+            let path = format!("/proc/thread-self/net/{name}");
+            File::open(&path).with_context(|| format!("opening {path}"))
+        };
+        Ok(Self { cookie: own_cookie(), snmp: open("snmp")?, netstat: open("netstat")? })
     }
 
     /// Reads them.

@@ -1,4 +1,4 @@
-//! Servers to test and to measure with: unpacked, never installed, since Debian starts what it installs.
+//! Servers and clients to test and to measure with: unpacked, never installed, since Debian starts what it installs.
 
 use super::apt::Apt;
 use anyhow::{Context as _, Result};
@@ -32,6 +32,13 @@ pub(crate) const POSTGRES: Server = Server {
         "usr/lib/postgresql/*/bin/postgres",
         "usr/lib/postgresql/*/bin/pgbench",
     ],
+};
+
+/// wrk, a load generator that ends in the middle of its work.
+pub(crate) const WRK: Server = Server {
+    what: "wrk: unpacked into target/tools, not installed",
+    package: "wrk",
+    programs: &["usr/bin/wrk"],
 };
 
 /// A Debian package.
