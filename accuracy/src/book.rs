@@ -88,6 +88,11 @@ impl Book {
         self.namespaces.extend(namespaces.into_iter().map(u64::from));
     }
 
+    /// Whether a namespace is one of these.
+    pub(crate) fn owns(&self, namespace: u64) -> bool {
+        self.namespaces.contains(&namespace)
+    }
+
     /// Takes what has happened; what was told of it before it was over is put to it.
     pub(crate) fn happened(&mut self, incident: Incident) -> usize {
         self.own(incident.namespaces.clone());
@@ -179,11 +184,11 @@ impl Book {
     fn is_ours(&self, finding: &Value) -> bool {
         if let Some(netns) = finding["connection"]["netns"].as_u64() {
             // A world may be younger than all incidents so far.
-            return self.namespaces.contains(&netns) || named_by_lab(finding);
+            return self.owns(netns) || named_by_lab(finding);
         }
         let inside = |pid: &u64| {
             let namespace = fs::metadata(format!("/proc/{pid}/ns/net"));
-            namespace.is_ok_and(|namespace| self.namespaces.contains(&namespace.ino()))
+            namespace.is_ok_and(|namespace| self.owns(namespace.ino()))
         };
         named_by_lab(finding) || pids(finding).iter().any(inside)
     }

@@ -4,6 +4,7 @@
 //! the situations' own processes got from their calls; what was told is read from the watcher's NDJSON.
 
 mod book;
+mod counters;
 mod floods;
 mod hangups;
 mod healthy;

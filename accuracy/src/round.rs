@@ -18,7 +18,7 @@ use std::{
 };
 use tracer::{
     command::demo::{LEAK_AFTER, QUIET, stage::Worlds, verdict::contradictions, watcher::Watcher},
-    lab::{case::Staged, world::World},
+    lab::{actor::Actor, case::Staged, path::Side, world::World},
 };
 
 /// Situations at a time: some hold their processes for ten seconds, and two CPUs start a few dozen a second.
@@ -40,8 +40,8 @@ enum News {
     Failed(String),
 }
 
-/// Worlds in which something has happened, and when it was over.
-type Past = Mutex<VecDeque<(Instant, Arc<World>)>>;
+/// Worlds in which something has happened, with who stays there, and when it was over.
+type Past = Mutex<VecDeque<(Instant, Vec<Actor>, Arc<World>)>>;
 
 /// An incident that is held.
 struct Held {
@@ -103,14 +103,17 @@ pub(crate) fn play(
 
 /// Makes one situation happen and keeps it until it is let go; whether anybody still listens.
 fn one(scene: Scene, worlds: &Worlds, past: &Past, to: &Sender<News>) -> bool {
-    let stage = || -> Result<(Staged, Arc<World>, u64)> {
+    let stage = || -> Result<(Staged, Vec<Actor>, Arc<World>, u64)> {
         let world = worlds.of(scene.case, scene.path)?;
+        // The watcher finds a namespace, and the kernel's counters of it, by its processes.
+        let stay = |side| world.actor(side, "lab-holder");
+        let holders = [Side::A, Side::B].into_iter().map(stay).collect::<Result<_>>()?;
         let began = boot_ns();
-        Ok((scene.case.stage(Arc::clone(&world), scene.path)?, world, began))
+        Ok((scene.case.stage(Arc::clone(&world), scene.path)?, holders, world, began))
     };
     // A machine that is busy with dozens of others may be too slow for a step of it.
     match stage().or_else(|_| stage()) {
-        Ok((staged, world, began)) => {
+        Ok((staged, holders, world, began)) => {
             let incident = Box::new(Incident::of(&staged, began));
             let (release, released) = channel();
             let heard = to.send(News::Happened(incident, release)).is_ok();
@@ -118,8 +121,8 @@ fn one(scene: Scene, worlds: &Worlds, past: &Past, to: &Sender<News>) -> bool {
             let _ = released.recv();
             staged.release();
             let mut past = past.lock().unwrap_or_else(PoisonError::into_inner);
-            past.push_back((Instant::now(), world));
-            while past.pop_front_if(|(over, _)| over.elapsed() > STORM).is_some() {}
+            past.push_back((Instant::now(), holders, world));
+            while past.pop_front_if(|(over, ..)| over.elapsed() > STORM).is_some() {}
             heard
         }
         Err(error) => to.send(News::Failed(format!("{}: {error:#}", scene.name()))).is_ok(),

@@ -65,6 +65,19 @@ impl Balances {
         balances
     }
 
+    /// Adds those of another namespace.
+    pub fn add(&mut self, other: &Self) {
+        for (own, other) in self.counters.iter_mut().zip(&other.counters) {
+            own.counted += other.counted;
+            own.explained += other.explained;
+            own.unexplained += other.unexplained;
+        }
+        self.by_embryonic += other.by_embryonic;
+        self.listen_overflows += other.listen_overflows;
+        self.listen_drops += other.listen_drops;
+        self.embryonic_resets += other.embryonic_resets;
+    }
+
     /// How much is unexplained in all.
     pub fn unexplained(&self) -> u64 {
         self.counters.iter().map(|balance| balance.unexplained).sum()
@@ -107,6 +120,19 @@ mod tests {
         assert_eq!(of(&balances, OutRsts), (10, 8, 2));
         assert_eq!(balances.unexplained(), 2);
         assert!(Balances::between(&base, &base).is_quiet());
+    }
+
+    #[test]
+    fn what_one_namespace_saw_too_much_pays_for_no_other() {
+        use KernelCounter::OutRsts;
+        let one = |counted, explained| {
+            let now = reading(&[(OutRsts, counted)], &[(OutRsts as usize, explained)], 1);
+            Balances::between(&Reading::default(), &now)
+        };
+        let mut sum = one(3, 5);
+        sum.add(&one(7, 6));
+        assert_eq!(of(&sum, OutRsts), (10, 11, 1));
+        assert_eq!(sum.embryonic_resets, 2);
     }
 
     #[test]

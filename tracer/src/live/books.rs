@@ -34,6 +34,8 @@ pub(super) struct Books {
     gone: VecDeque<(u32, Account)>,
     /// How many more have gone.
     forgotten: usize,
+    /// The sum of theirs.
+    rest: Balances,
     /// The keys of both.
     known: HashSet<Key>,
     /// Namespaces that are not known, though something happened there.
@@ -59,6 +61,8 @@ struct Account {
 pub struct Reconciliation {
     /// Those that are known.
     pub namespaces: Vec<Reconciled>,
+    /// The sum of theirs, and of those that were known.
+    pub total: Balances,
     /// Those that have gone and are remembered no more.
     pub forgotten: usize,
     /// Those that could not be found, though something happened there, or not be read.
@@ -85,6 +89,7 @@ impl Books {
             open: BTreeMap::new(),
             gone: VecDeque::new(),
             forgotten: 0,
+            rest: Balances::default(),
             known: HashSet::new(),
             hidden: HashSet::new(),
             unread: 0,
@@ -128,6 +133,7 @@ impl Books {
             && let Some((_, account)) = self.gone.pop_front()
         {
             self.forgotten += 1;
+            self.rest.add(&Balances::between(&account.base, &account.last));
             self.forget(account.key, probes);
         }
         Ok(())
@@ -163,8 +169,14 @@ impl Books {
         };
         let open = self.open.iter().map(|(netns, (account, _))| reconciled(*netns, account, false));
         let gone = self.gone.iter().map(|(netns, account)| reconciled(*netns, account, true));
+        let namespaces: Vec<_> = open.chain(gone).collect();
+        let mut total = self.rest;
+        for one in &namespaces {
+            total.add(&one.balances);
+        }
         Reconciliation {
-            namespaces: open.chain(gone).collect(),
+            namespaces,
+            total,
             forgotten: self.forgotten,
             hidden: self.hidden.len() + self.unread,
         }

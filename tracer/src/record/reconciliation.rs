@@ -10,6 +10,8 @@ const MOST: usize = 24;
 /// The kernel's own counters of TCP, namespace by namespace, since the run began.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ReconciliationRecord {
+    /// The sum over all namespaces, those that are left out below as well.
+    pub counters: BTreeMap<&'static str, CounterRecord>,
     /// Namespaces in which something was counted or seen, those with the most unexplained first.
     pub namespaces: Vec<NamespaceRecord>,
     /// Namespaces in which nothing was.
@@ -54,13 +56,18 @@ pub struct CounterRecord {
 }
 
 impl ReconciliationRecord {
-    /// Of all these namespaces, `unread` more not being known of any longer.
-    pub fn new(namespaces: Vec<NamespaceRecord>, unread: usize, hidden: usize) -> Self {
+    /// Of all these namespaces and their sum, `unread` more not being known of any longer.
+    pub fn new(
+        counters: BTreeMap<&'static str, CounterRecord>,
+        namespaces: Vec<NamespaceRecord>,
+        unread: usize,
+        hidden: usize,
+    ) -> Self {
         let all = namespaces.len();
         let mut namespaces: Vec<_> = namespaces.into_iter().filter(|one| !one.is_quiet()).collect();
         let quiet = all - namespaces.len();
         namespaces.sort_by_key(|one| std::cmp::Reverse((one.unexplained(), one.counted())));
-        let mut record = Self { namespaces, quiet, cut: (unread > 0).then_some(unread), hidden };
+        let mut record = Self { counters, namespaces, quiet, cut: (unread > 0).then_some(unread), hidden };
         record.trim(MOST);
         record
     }
@@ -124,7 +131,7 @@ mod tests {
         let mut dropping = with(5, 0, 0);
         dropping.counter_only.insert("ListenDrops", 1);
         let all = vec![with(1, 0, 0), with(2, 9, 0), with(3, 5, 1), with(4, 4, 4), dropping];
-        let record = ReconciliationRecord::new(all, 0, 2);
+        let record = ReconciliationRecord::new([].into(), all, 0, 2);
         let order: Vec<u32> = record.namespaces.iter().map(|one| one.netns).collect();
         assert_eq!(order, [4, 3, 2, 5]);
         assert_eq!((record.quiet, record.cut, record.hidden), (1, None, 2));
@@ -138,14 +145,16 @@ mod tests {
             unexplained: u64::MAX,
             by_embryonic: Some(u64::MAX),
         };
+        let counters: BTreeMap<_, _> =
+            KernelCounter::ALL.iter().map(|counter| (counter.name(), most)).collect();
         let full = |netns| NamespaceRecord {
-            counters: KernelCounter::ALL.iter().map(|counter| (counter.name(), most)).collect(),
+            counters: counters.clone(),
             counter_only: ["ListenOverflows", "ListenDrops", "EmbryonicRsts"]
                 .map(|name| (name, u64::MAX))
                 .into(),
             ..sample::namespace(netns)
         };
-        let record = ReconciliationRecord::new((0..2_000).map(full).collect(), 7, 0);
+        let record = ReconciliationRecord::new(counters.clone(), (0..2_000).map(full).collect(), 7, 0);
         assert_eq!((record.namespaces.len(), record.cut), (MOST, Some(2_000 - MOST + 7)));
         let loss = sample::counts().losses[0].clone();
         let losses = vec![loss; 1_000];

@@ -197,7 +197,9 @@ pub(super) fn namespace(netns: u32) -> NamespaceRecord {
 }
 
 fn reconciliation() -> ReconciliationRecord {
-    ReconciliationRecord { namespaces: vec![namespace(4_026_531_840)], quiet: 3, cut: Some(1), hidden: 0 }
+    let one = namespace(4_026_531_840);
+    let counters = one.counters.clone();
+    ReconciliationRecord { counters, namespaces: vec![one], quiet: 3, cut: Some(1), hidden: 0 }
 }
 
 pub(super) fn counts() -> Counts {

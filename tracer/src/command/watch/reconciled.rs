@@ -1,19 +1,36 @@
 //! How the kernel's own counters are told.
 
 use crate::{
-    live::{Reconciled, Reconciliation},
+    live::{Balances, Reconciled, Reconciliation},
     record::reconciliation::{CounterRecord, NamespaceRecord, ReconciliationRecord},
 };
+use std::collections::BTreeMap;
 use tracer_common::reconcile::KernelCounter;
 
 /// As a part of `stats` and `stop`.
 pub(super) fn record(reconciliation: &Reconciliation) -> ReconciliationRecord {
     let namespaces = reconciliation.namespaces.iter().map(namespace).collect();
-    ReconciliationRecord::new(namespaces, reconciliation.forgotten, reconciliation.hidden)
+    let counters = counters(&reconciliation.total);
+    ReconciliationRecord::new(counters, namespaces, reconciliation.forgotten, reconciliation.hidden)
 }
 
 fn namespace(one: &Reconciled) -> NamespaceRecord {
     let balances = &one.balances;
+    NamespaceRecord {
+        netns: one.netns,
+        appeared: one.appeared,
+        gone: one.gone,
+        counters: counters(balances),
+        counter_only: [
+            ("ListenOverflows", balances.listen_overflows),
+            ("ListenDrops", balances.listen_drops),
+            ("EmbryonicRsts", balances.embryonic_resets),
+        ]
+        .into(),
+    }
+}
+
+fn counters(balances: &Balances) -> BTreeMap<&'static str, CounterRecord> {
     let counter = |counter: &KernelCounter| {
         let balance = balances.counters[*counter as usize];
         let attempts = *counter == KernelCounter::AttemptFails;
@@ -25,18 +42,7 @@ fn namespace(one: &Reconciled) -> NamespaceRecord {
         };
         (counter.name(), record)
     };
-    NamespaceRecord {
-        netns: one.netns,
-        appeared: one.appeared,
-        gone: one.gone,
-        counters: KernelCounter::ALL.iter().map(counter).collect(),
-        counter_only: [
-            ("ListenOverflows", balances.listen_overflows),
-            ("ListenDrops", balances.listen_drops),
-            ("EmbryonicRsts", balances.embryonic_resets),
-        ]
-        .into(),
-    }
+    KernelCounter::ALL.iter().map(counter).collect()
 }
 
 /// For people: a line for each namespace with something unexplained, and nothing else.
@@ -69,6 +75,7 @@ mod tests {
         let one = |netns, balances| Reconciled { netns, appeared: false, gone: true, balances };
         Reconciliation {
             namespaces: vec![one(1, Balances::default()), one(2, balances)],
+            total: balances,
             forgotten: 0,
             hidden: 0,
         }
@@ -88,6 +95,7 @@ mod tests {
         let attempts =
             serde_json::json!({"counted": 4, "explained": 4, "unexplained": 0, "by_embryonic_rsts": 2});
         assert_eq!(one["counters"]["AttemptFails"], attempts);
+        assert_eq!(value["counters"], one["counters"]);
         assert!(one["counters"]["OutRsts"].get("by_embryonic_rsts").is_none());
         assert_eq!(one["counters"].as_object().map(serde_json::Map::len), Some(KernelCounter::ALL.len()));
         assert_eq!(one["counter_only"]["EmbryonicRsts"], 3);
