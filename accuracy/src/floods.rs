@@ -1,105 +1,186 @@
 //! A scan of all ports and a flood of SYNs from addresses that nobody has, and what they cost the watcher.
 
-use crate::{ACTOR, Arguments, traffic::Host};
-use anyhow::{Context, Result};
+use crate::{ACTOR, Arguments};
+use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
+use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    ops::RangeInclusive,
     thread,
     time::{Duration, Instant},
 };
 use tracer::{
-    command::demo::watcher::{Watcher, lost},
+    command::demo::watcher::lost,
+    kernel::counted::Counters,
     lab::{
-        actor::Program,
+        actor::{Domain, Program},
         path::{Family, Medium, Path, Side},
         world::World,
     },
 };
+use tracer_common::reconcile::KernelCounter;
 
 /// SYNs in all, and a second: far more than a service gets, far less than a CPU can make.
 const SYNS: u32 = 200_000;
 const RATE: u32 = 20_000;
 /// SYNs between two looks at the clock.
 const VOLLEY: u32 = 200;
+/// The connections that a service lets wait.
+const BACKLOG: i32 = 128;
 /// After this time everything that a flood has caused is told.
 const SETTLE: Duration = Duration::from_secs(2);
+/// Lines that say what a flood is, at most, whatever its size.
+const LINES: u64 = 200;
+/// Resets without a socket that the kernel programs let pass in a second on a CPU, at most.
+const PASS: u64 = 1_000;
 
-/// Shows what it costs; fails when records are lost.
+/// Shows what it costs; fails when a number does not add up, records are lost or lines are too many.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
-    let host = Host::new()?;
-    let scan = measure("scan of 65535 ports", &host.namespaces(), arguments, || {
-        host.enter(|| {
-            let ports = 1..=u16::MAX;
-            let connect = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port));
-            Ok(format!("{} refused", ports.filter(|port| connect(*port).is_err()).count()))
+    let world = World::new(Program::this(&[ACTOR]))?;
+    let mut scan = measure("scan of 65535 ports", &world, arguments, || {
+        world.namespace(Side::A).enter(|| {
+            // From 127.0.0.1: a socket whose port is chosen as the very one it asks for would reach itself.
+            let connect = |port| TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port));
+            let refused = (1..=u16::MAX).filter(|port| connect(*port).is_err()).count();
+            ensure!(refused == usize::from(u16::MAX), "{refused} ports refused");
+            Ok(())
         })
     })?;
+    let all = u64::from(u16::MAX);
+    scan.expect("resets that the kernel counted", scan.resets, all..=all);
+    scan.expect("refusals that were found", scan.found("connection_refused"), all..=all);
+    scan.expect("refusals that the lines tell of", scan.told("connection_refused"), all..=all);
     let world = World::with_router(Program::this(&[ACTOR]))?;
     let path = Path::new(Medium::Routed, Family::V4);
-    let listen = |port| {
-        let address = path.address(Side::B, port);
-        let listen = || TcpListener::bind(address).context("listening");
-        world.namespace(Side::B).enter(listen)
-    };
-    let listener = listen(0)?;
-    let open = listener.local_addr().context("asking for the port")?;
+    let mut server = world.actor(Side::B, "lab-server")?;
+    let any = path.address(Side::B, 0);
+    let listener = server.socket(Domain::of(any))?;
+    server.bind(listener, any)?;
+    server.listen(listener, BACKLOG)?;
+    let open = server.local_address(listener)?;
     // Free, as nobody else is here.
     let closed = SocketAddr::new(open.ip(), open.port() ^ 1);
-    let to_open = measure("SYN flood to a listener", &world.inodes(), arguments, || flood(&world, open))?;
-    let to_closed =
-        measure("SYN flood to a closed port", &world.inodes(), arguments, || flood(&world, closed))?;
-    Ok(scan && to_open && to_closed)
+    let mut to_open = measure("SYN flood to a listener", &world, arguments, || flood(&world, open))?;
+    let answered = u64::from(SYNS);
+    to_open.expect(
+        "SYNs without a place in the queue that the lines tell of",
+        to_open.told("syn_queue_overflow"),
+        answered / 2..=answered,
+    );
+    let mut to_closed = measure("SYN flood to a closed port", &world, arguments, || flood(&world, closed))?;
+    to_closed.expect("resets that the kernel counted", to_closed.resets, answered..=answered);
+    let problems: Vec<String> =
+        [scan, to_open, to_closed].into_iter().flat_map(|flood| flood.problems).collect();
+    for problem in &problems {
+        println!("{problem}");
+    }
+    Ok(problems.is_empty())
 }
 
-/// Runs a flood beside a watcher of these namespaces, and prints what it cost; whether nothing was lost.
+/// What a flood has cost, and what is wrong with that.
+struct Flood {
+    name: &'static str,
+    /// The sums of the counts in the lines, by pattern.
+    told: BTreeMap<String, u64>,
+    /// The last record.
+    stop: Value,
+    /// RSTs sent, as the kernel counts them.
+    resets: u64,
+    problems: Vec<String>,
+}
+
+impl Flood {
+    /// Findings of a pattern, as the last record counts them.
+    fn found(&self, id: &str) -> u64 {
+        self.stop["findings"][id].as_u64().unwrap_or(0)
+    }
+
+    fn told(&self, id: &str) -> u64 {
+        self.told.get(id).copied().unwrap_or(0)
+    }
+
+    /// Notes a number that is not as it should be.
+    fn expect(&mut self, what: &str, is: u64, should: RangeInclusive<u64>) {
+        if !should.contains(&is) {
+            self.problems.push(format!("{}: {what}: {is}, not {should:?}", self.name));
+        }
+    }
+}
+
+/// Runs a flood beside a watcher of the world's hosts, and prints what it cost.
 fn measure(
-    name: &str,
-    namespaces: &[u32],
+    name: &'static str,
+    world: &World,
     arguments: &Arguments,
-    flood: impl FnOnce() -> Result<String>,
-) -> Result<bool> {
-    let flags: Vec<String> =
-        namespaces.iter().flat_map(|inode| ["--netns".to_owned(), inode.to_string()]).collect();
-    let watcher = Watcher::start(&arguments.program, &flags)?;
+    flood: impl FnOnce() -> Result<()>,
+) -> Result<Flood> {
+    let watcher = arguments.watch(&world.inodes())?;
     let pid = watcher.pid();
-    let before = memory(pid)?;
+    let (before, resets) = (memory(pid)?, resets(world)?);
     let begun = Instant::now();
-    let done = flood()?;
+    flood()?;
     let took = begun.elapsed();
     thread::sleep(SETTLE);
     let peak = memory(pid)?;
+    let resets = self::resets(world)? - resets;
     let (findings, stop) = watcher.stop()?;
-    let mut by_id = std::collections::BTreeMap::<String, u64>::new();
-    for told in &findings {
-        *by_id.entry(told.record["pattern"].as_str().unwrap_or("?").to_owned()).or_default() += 1;
+    let mut told = BTreeMap::<String, u64>::new();
+    for finding in findings.into_iter().map(|told| told.record) {
+        let id = finding["pattern"].as_str().unwrap_or("?").to_owned();
+        *told.entry(id).or_default() += finding["count"].as_u64().unwrap_or(1);
     }
     println!(
-        "{name}: {done} in {:.1} s\n  CPU of the watcher {} s user, {} s kernel; memory {before} before, {peak} at \
-         most; {} lines written, findings {by_id:?}\n  seen {}, delivered {}, suppressed {}, lost {} {}",
+        "{name}, {:.1} s\n  CPU of the watcher {} s user, {} s kernel; memory {before} MiB before, {} MiB more at most\n  \
+         {} lines written, which tell of {told:?}; RSTs counted by the kernel {resets}\n  \
+         seen {}, delivered {}, suppressed {}, lost {}",
         took.as_secs_f64(),
         stop["user_cpu_seconds"],
         stop["system_cpu_seconds"],
+        peak - before,
         stop["seq"],
         stop["seen"],
         stop["delivered"],
         stop["suppressed"],
-        lost(&stop),
         stop["lost"],
     );
-    Ok(lost(&stop) == 0)
+    let count = |value: &Value| value.as_u64().context("a number is missing in the last record");
+    let (lines, delivered) = (count(&stop["seq"])?, count(&stop["delivered"])?);
+    let (received, limited) = (count(&stop["received"])?, count(&stop["suppressed"]["reset_flood"])?);
+    let lost = lost(&stop);
+    let mut flood = Flood { name, told, stop, resets, problems: Vec::new() };
+    flood.expect("records lost", lost, 0..=0);
+    flood.expect("lines", lines, 1..=LINES);
+    flood.expect("records read", received, delivered..=u64::MAX);
+    // Each reset of a flood has no socket: it was handed over, or was left out and counted.
+    let passed = resets.saturating_sub(limited);
+    let cpus = u64::try_from(thread::available_parallelism()?.get())?;
+    flood.expect("resets left out", limited, resets.saturating_sub(delivered)..=resets);
+    flood.expect("resets handed over", passed, 0..=PASS * cpus * (took.as_secs() + 2));
+    Ok(flood)
 }
 
-/// The most memory a process has had so far.
-fn memory(pid: u32) -> Result<String> {
+/// How many RSTs both hosts have sent.
+fn resets(world: &World) -> Result<u64> {
+    [Side::A, Side::B].into_iter().try_fold(0, |sum, side| {
+        let counted = world.namespace(side).enter(|| Counters::own()?.read())?;
+        Ok(sum + counted.counters[KernelCounter::OutRsts as usize])
+    })
+}
+
+/// The most memory a process has had so far, MiB.
+fn memory(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("looking at the watcher")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    Ok(line.context("the kernel does not tell memory")?.trim().to_owned())
+    let kib =
+        line.and_then(|line| line.split_whitespace().next()).context("the kernel does not tell memory")?;
+    Ok(kib.parse::<u64>()? / 1_024)
 }
 
 /// SYNs from everywhere in the router's network, with a bounded rate.
-fn flood(world: &World, to: SocketAddr) -> Result<String> {
+fn flood(world: &World, to: SocketAddr) -> Result<()> {
     let mut rng = Rng::with_seed(1);
     let begun = Instant::now();
     let pause = Duration::from_secs(1) / RATE * VOLLEY;
@@ -112,5 +193,5 @@ fn flood(world: &World, to: SocketAddr) -> Result<String> {
         let due = begun + pause * (volley + 1);
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }
-    Ok(format!("{SYNS} SYNs"))
+    Ok(())
 }
