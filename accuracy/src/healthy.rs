@@ -2,7 +2,7 @@
 
 use crate::{
     Arguments,
-    traffic::{self, Traffic},
+    traffic::{self, Kind, Traffic},
 };
 use anyhow::{Result, anyhow};
 use std::{collections::BTreeMap, sync::Arc, thread, time::Instant};
@@ -17,7 +17,7 @@ const CLIENTS: [usize; 3] = [2, 1, 1];
 
 /// Whether nothing was told.
 pub(crate) fn run(arguments: &Arguments, connections: u32) -> Result<bool> {
-    let all = traffic::all()?;
+    let all = traffic::start(&Kind::ALL)?;
     let namespaces: Vec<u32> = all.iter().flat_map(|traffic| traffic.host().namespaces()).collect();
     let watcher = arguments.watch(&namespaces)?;
     let begun = Instant::now();

@@ -20,6 +20,7 @@ use clap::Parser;
 use nix::unistd::Uid;
 use std::{path::PathBuf, process::ExitCode};
 use tracer::command::demo::watcher::Watcher;
+use traffic::Kind;
 
 /// How it is used; `cargo xtask accuracy` passes on what it was given.
 #[derive(Debug, Parser)]
@@ -37,15 +38,18 @@ struct Arguments {
     /// Only these patterns, and no decoys
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pattern: Vec<String>,
+    /// Ordinary traffic beside it
+    #[arg(long, value_name = "KIND", value_delimiter = ',', default_values = ["http", "redis", "postgres"])]
+    traffic: Vec<Kind>,
     /// Print whole findings where something is wrong
     #[arg(short, long)]
     verbose: bool,
     /// Instead: healthy connections, which must give no finding, and then clients that hang up on replies
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1000000",
-        value_parser = clap::value_parser!(u32).range(1_000..=10_000_000), conflicts_with_all = ["floods", "seeds", "seed", "per_id", "pattern"])]
+        value_parser = clap::value_parser!(u32).range(1_000..=10_000_000), conflicts_with_all = ["floods", "seeds", "seed", "per_id", "pattern", "traffic"])]
     healthy: Option<u32>,
     /// Instead: a scan of all ports and a flood of SYNs, and what the watcher does about them
-    #[arg(long, conflicts_with_all = ["seeds", "seed", "per_id", "pattern"])]
+    #[arg(long, conflicts_with_all = ["seeds", "seed", "per_id", "pattern", "traffic"])]
     floods: bool,
     /// The `tcptrace` to measure
     #[arg(long, hide = true)]
@@ -72,7 +76,9 @@ impl Arguments {
     }
 
     fn are_defaults(&self) -> bool {
-        (self.seeds, self.seed, self.per_id) == (SEEDS, FIRST_SEED, PER_ID) && self.pattern.is_empty()
+        (self.seeds, self.seed, self.per_id) == (SEEDS, FIRST_SEED, PER_ID)
+            && self.pattern.is_empty()
+            && self.traffic == Kind::ALL
     }
 }
 
@@ -123,6 +129,7 @@ mod tests {
         assert!(read("accuracy --program p").are_defaults());
         assert!(!read("accuracy --program p --seeds 1").are_defaults());
         assert!(!read("accuracy --program p --pattern broken_pipe").are_defaults());
+        assert!(!read("accuracy --program p --traffic http,redis").are_defaults());
         assert_eq!(read("accuracy --program p --healthy").healthy, Some(1_000_000));
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     for id in &arguments.pattern {
         ensure!(case::patterns().any(|case| case.pattern == Some(id)), "nothing makes {id} happen");
     }
-    let background = Background::start().context("starting the traffic beside it")?;
+    let background = Background::start(&arguments.traffic).context("starting the traffic beside it")?;
     let mut sheet = Sheet::default();
     let mut counters = Counters::default();
     let begun = Instant::now();

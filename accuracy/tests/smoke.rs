@@ -4,6 +4,8 @@ use std::{path::Path, process::Command};
 
 /// Told at once, by a process that is gone, by a call without a connection, and through a router.
 const PATTERNS: &str = "broken_pipe,process_died,socket_option_error,connection_reset";
+/// Servers that every machine for tests has.
+const TRAFFIC: &str = "http,redis";
 
 #[test]
 fn a_short_measurement_finds_everything() {
@@ -16,6 +18,7 @@ fn a_short_measurement_finds_everything() {
     }
     let mut command = Command::new(accuracy);
     command.arg("--program").arg(tcptrace).args(["--seeds", "1", "--per-id", "4", "--pattern", PATTERNS]);
+    command.args(["--traffic", TRAFFIC]);
     let output = command.output().expect("the program runs");
     let (said, problems) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if let Some(why) =

@@ -36,8 +36,7 @@ impl Purpose {
     fn servers(self) -> &'static [&'static Server] {
         match self {
             Self::Building => &[],
-            Self::Testing => &[&server::NGINX],
-            Self::Comparing => &[&server::NGINX, &server::REDIS],
+            Self::Testing | Self::Comparing => &[&server::NGINX, &server::REDIS],
             Self::Judging => &[&server::NGINX, &server::REDIS, &server::POSTGRES, &server::WRK],
         }
     }

@@ -11,6 +11,7 @@ pub(crate) use redis::Redis;
 
 use crate::ACTOR;
 use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum;
 use std::{
     env,
     path::PathBuf,
@@ -64,12 +65,35 @@ impl Host {
     }
 }
 
-/// All three.
-pub(crate) fn all() -> Result<Vec<Arc<dyn Traffic>>> {
-    Ok(vec![Arc::new(Http::start()?), Arc::new(Redis::start()?), Arc::new(Postgres::start()?)])
+/// Which there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// nginx
+    Http,
+    /// Redis
+    Redis,
+    /// PostgreSQL
+    Postgres,
 }
 
-/// All three with clients that leave the machine most of its time.
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Http, Self::Redis, Self::Postgres];
+
+    fn start(self) -> Result<Arc<dyn Traffic>> {
+        Ok(match self {
+            Self::Http => Arc::new(Http::start()?),
+            Self::Redis => Arc::new(Redis::start()?),
+            Self::Postgres => Arc::new(Postgres::start()?),
+        })
+    }
+}
+
+/// Starts servers of these kinds.
+pub(crate) fn start(kinds: &[Kind]) -> Result<Vec<Arc<dyn Traffic>>> {
+    kinds.iter().map(|kind| kind.start()).collect()
+}
+
+/// Some with clients that leave the machine most of its time.
 pub(crate) struct Background {
     traffic: Vec<Arc<dyn Traffic>>,
     stop: Arc<AtomicBool>,
@@ -77,8 +101,8 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    pub(crate) fn start() -> Result<Self> {
-        let traffic = all()?;
+    pub(crate) fn start(kinds: &[Kind]) -> Result<Self> {
+        let traffic = start(kinds)?;
         let stop = Arc::new(AtomicBool::new(false));
         let client = |traffic: &Arc<dyn Traffic>| {
             let (traffic, stop, made) = (Arc::clone(traffic), Arc::clone(&stop), Arc::new(AtomicU64::new(0)));

@@ -16,7 +16,7 @@ pub(crate) const NGINX: Server = Server {
     programs: &["usr/sbin/nginx"],
 };
 
-/// Redis, with its own load generator.
+/// Redis with its own load generator, for the tests of `accuracy` as well.
 pub(crate) const REDIS: Server = Server {
     what: "redis-server and redis-tools: unpacked into target/tools, neither installed nor started",
     package: "redis-server",
