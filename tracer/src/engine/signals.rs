@@ -1,6 +1,9 @@
 //! SIGPIPE: sent before the call returns that it belongs to, and perhaps the end of the process.
 
-use super::{Engine, case::CaseKind};
+use super::{
+    Engine,
+    case::{CaseId, CaseKind},
+};
 use crate::{
     death::Death,
     event::{Delivery, Event, Owner, Place, Snapshot, Source, Task},
@@ -62,6 +65,7 @@ impl Engine {
 
     /// A process dies of a signal: of the SIGPIPE of a send, when that is what it died of.
     pub(super) fn process_died(&mut self, event: &Event, death: Death) {
+        self.wait_cut_short(event);
         if death.name() != "SIGPIPE" {
             return;
         }
@@ -74,6 +78,22 @@ impl Engine {
             let Some(piped) = end.piped.as_mut().filter(by_this) else { continue };
             piped.killed = Some(event.at);
             self.judge(id, event.at);
+        }
+    }
+
+    /// A process that dies while it waits in close() waits no longer, and close() tells it nothing: a signal ends
+    /// `sk_stream_wait_close()`. <https://github.com/torvalds/linux/blob/v6.12/net/core/stream.c#L96-L110>
+    fn wait_cut_short(&mut self, event: &Event) {
+        let waits = |id: &CaseId, since: Time| {
+            let Some(end) = self.ends.get(id.subject) else { return false };
+            let until = end.snapshot.linger_time(self.host.hz).map(|time| since + time);
+            end.owner().is_some_and(|owner| owner.pid == event.task.pid)
+                && until.is_some_and(|until| event.at < until)
+        };
+        let lingers = self.cases.iter().filter(|(id, _)| id.kind == CaseKind::On(Moment::Lingers));
+        let cut = lingers.filter(|(id, case)| waits(id, case.occasion.at())).map(|(id, _)| id);
+        for id in cut.collect::<Vec<_>>() {
+            self.cases.take(id);
         }
     }
 }

@@ -73,6 +73,29 @@ acknowledge in the protocol. In an event loop leave the option out.",
             expect: &[],
         },
         Scenario {
+            name: "a signal cuts the wait short, and kills who waits",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                1ms      c SYN_SENT>ESTABLISHED
+                1000ms   c ESTABLISHED>FIN_WAIT1 owned linger=2000 shutdown=3 unacked=100
+                1500ms   c exits SIGTERM
+                3150ms   c found FIN_WAIT1
+            ",
+            expect: &[],
+        },
+        Scenario {
+            name: "another process dies, and its own does when close() has returned",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                1ms      c SYN_SENT>ESTABLISHED
+                1000ms   c ESTABLISHED>FIN_WAIT1 owned linger=2000 shutdown=3 unacked=100
+                1500ms   c exits SIGTERM by=nginx[17]
+                3050ms   c exits SIGTERM
+                3150ms   c found FIN_WAIT1
+            ",
+            expect: &["linger_close_timeout info local=curl[42] complete"],
+        },
+        Scenario {
             name: "it was shut down, not closed: no call waits",
             trace: "
                 c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
