@@ -1,21 +1,24 @@
 //! Ordinary traffic that looks like trouble.
 
+use std::net::SocketAddr;
 use std::sync::mpsc::channel;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use tracer_common::State;
 
 use super::scene::{ALL_FAMILIES, FORGED_SEQ, REQUEST, SOON, Scene, Service, exchange};
 use super::{ANY, Case, Outcome, ROUTED};
 use crate::lab::actor::{Call, Direction, Domain, Fd, SocketOption, errno_of};
-use crate::lab::path::{Family, Medium, Path, Side};
+use crate::lab::path::{Family, Medium, Path};
 use crate::lab::router::Action;
 
 /// A port of the silent host; nobody is there to take it.
 const SILENT_PORT: u16 = 7;
 /// As many answers to one SYN, the first not counted, would be told if the client repeated it.
 const AGAIN: usize = 3;
+/// Of so many free ports of one family, one is free in the other as well.
+const FREE_PORTS: usize = 5;
 
 const fn decoy(
     variant: &'static str,
@@ -136,9 +139,8 @@ fn clean_exit(scene: &Scene<'_>) -> Result<Outcome> {
 /// `localhost` is tried as `::1`, where nobody listens, then as 127.0.0.1.
 fn happy_eyeballs(scene: &Scene<'_>) -> Result<Outcome> {
     let old = Scene::new(scene.world(), Path::new(Medium::Loopback, Family::V4));
-    let Service { mut actor, listener, address } = old.service()?;
+    let (Service { mut actor, listener, address }, first) = served_by_one(&old, scene)?;
     let mut client = scene.client()?;
-    let first = scene.path.address(Side::A, address.port());
     let fd = client.socket(Domain::of(first))?;
     let errno = errno_of(client.connect(fd, first))?;
     ensure!(errno == Errno::ECONNREFUSED, "the first address gave {errno:?}");
@@ -151,6 +153,26 @@ fn happy_eyeballs(scene: &Scene<'_>) -> Result<Outcome> {
     ensure!(end == 0, "the client sent something");
     actor.close(accepted)?;
     Ok(Outcome::of(None, address.port(), vec![client, actor]))
+}
+
+/// A service of the old family, and its port at the new one, where nobody listens as long as it lives.
+///
+/// A free port of one family may be the port at which another case listens by the other: whoever holds it there, without
+/// listening, keeps everybody else away.
+fn served_by_one(old: &Scene<'_>, new: &Scene<'_>) -> Result<(Service, SocketAddr)> {
+    for _ in 0..FREE_PORTS {
+        let mut service = old.service()?;
+        let other = new.path.address(new.path.server_side(), service.address.port());
+        let holder = service.actor.socket(Domain::of(other))?;
+        match service.actor.bind(holder, other) {
+            Ok(()) => return Ok((service, other)),
+            bound => {
+                let errno = errno_of(bound)?;
+                ensure!(errno == Errno::EADDRINUSE, "bind gave {errno:?}");
+            }
+        }
+    }
+    bail!("{FREE_PORTS} free ports of one family were used by the other")
 }
 
 /// The client gives up at once on a host that says nothing.
