@@ -24,6 +24,8 @@ use super::packet::{self, Segment};
 const PACKET: usize = 2048;
 /// What Linux hosts send with, so that a forged packet looks like one of them.
 pub const HOPS: u8 = 64;
+/// What is left of that when a packet has come some routers further than the hosts are apart.
+pub const FAR: u8 = HOPS - 7;
 
 /// What becomes of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,11 +7,9 @@ use tracer_common::State;
 use super::scene::{ALL_FAMILIES, Ends, REQUEST, Role, Scene};
 use super::{ANY, Case, Outcome, ROUTED};
 use crate::lab::actor::errno_of;
-use crate::lab::router::HOPS;
+use crate::lab::router::{FAR, HOPS};
 
 const PATTERN: &str = "forged_reset";
-/// What is left of a packet's time to live that has come some routers further than the hosts are apart.
-const FAR: u8 = HOPS - 7;
 
 pub(super) const CASES: &[Case] = &[
     Case {

@@ -4,12 +4,11 @@ use anyhow::Result;
 
 use super::scene::{ALL_FAMILIES, Role, Scene, exchange};
 use super::{Case, Outcome, ROUTED};
-use crate::lab::router::HOPS;
+use crate::lab::router::FAR;
 
 const PATTERN: &str = "reset_rejected";
 /// How far the RSTs are from what is expected: inside the window, beyond it, and before it.
 const DISTANCES: [i32; 3] = [100, 1 << 30, -5_000];
-const FAR: u8 = HOPS - 7;
 
 pub(super) const CASES: &[Case] = &[
     Case {

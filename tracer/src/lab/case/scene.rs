@@ -348,4 +348,11 @@ impl Outcome {
     pub(super) fn of(expected: Option<Expected>, port: u16, actors: Vec<Actor>) -> Self {
         Self { expected, port, pids: actors.iter().map(Actor::pid).collect(), actors }
     }
+
+    /// And of one more process that had a part in it.
+    pub(super) fn beside(mut self, actor: Actor) -> Self {
+        self.pids.push(actor.pid());
+        self.actors.push(actor);
+        self
+    }
 }

@@ -34,8 +34,5 @@ fn play(scene: &Scene<'_>) -> Result<Outcome> {
     client.send(1)?;
     server.actor.recv(accepted, 1)?;
     let ends = Ends { local: server, other: client, port: address.port() };
-    let mut outcome = ends.found(scene, PATTERN, Some(errno), &["connection_reset"]);
-    outcome.pids.push(old.actor.pid());
-    outcome.actors.push(old.actor);
-    Ok(outcome)
+    Ok(ends.found(scene, PATTERN, Some(errno), &["connection_reset"]).beside(old.actor))
 }

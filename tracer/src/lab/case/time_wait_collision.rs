@@ -52,8 +52,5 @@ fn play(scene: &Scene<'_>) -> Result<Outcome> {
     let mut server = End::new(server.actor, fd, address, scene.path.server_side());
     exchange(&mut client, &mut server)?;
     let ends = Ends { local: client, other: server, port: address.port() };
-    let mut outcome = ends.found_here_alone(scene, PATTERN, None, &[]);
-    outcome.pids.push(old.actor.pid());
-    outcome.actors.push(old.actor);
-    Ok(outcome)
+    Ok(ends.found_here_alone(scene, PATTERN, None, &[]).beside(old.actor))
 }
