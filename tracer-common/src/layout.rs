@@ -5,6 +5,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The value of a field that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
+/// A bit of an offset: the member is read by a helper, since the verifier does not know the pointer's type.
+pub const PROBED: u32 = 1 << 31;
+
 macro_rules! layout {
     ($($field:ident: $meaning:literal, $structure:literal $path:literal;)+) => {
         /// Byte offsets inside kernel structures, [`ABSENT`] where there is no such member.
@@ -25,8 +28,21 @@ macro_rules! layout {
             pub fn resolve(mut look_up: impl FnMut(&'static str, &'static str) -> Option<u32>) -> Self {
                 Self { $($field: look_up($structure, $path).unwrap_or(ABSENT),)+ }
             }
+
+            /// The same, with all that the programs load from marked as [`PROBED`].
+            #[must_use]
+            pub fn probed(self) -> Self {
+                Self { $($field: probed($structure, self.$field),)+ }
+            }
         }
     };
+}
+
+/// Structures whose offsets are added to another's, which is marked.
+const INNER: &[&str] = &["tcp_skb_cb", "pid", "upid"];
+
+fn probed(structure: &str, offset: u32) -> u32 {
+    if offset == ABSENT || INNER.contains(&structure) { offset } else { offset | PROBED }
 }
 
 layout! {
@@ -97,7 +113,12 @@ layout! {
     skb_protocol: "Ethernet type.", "sk_buff" "protocol";
     skb_len: "Length from `data` on.", "sk_buff" "len";
     skb_data: "Start of the payload.", "sk_buff" "data";
+    skb_sk: "The socket that sends it, or was found for it.", "sk_buff" "sk";
     skb_dev: "Device it came by.", "sk_buff" "dev";
+    message_flags: "`MSG_*` of a `struct msghdr`.", "msghdr" "msg_flags";
+    skb_route: "Its route.", "sk_buff" "_skb_refdst";
+    route_type: "`RTN_*` of an IPv4 route.", "rtable" "rt_type";
+    route6_flags: "`RTF_*` of an IPv6 route.", "rt6_info" "rt6i_flags";
     dev_net: "A device's network namespace.", "net_device" "nd_net.net";
     task_flags: "`PF_*` bits.", "task_struct" "flags";
     task_exit_code: "Exit code.", "task_struct" "exit_code";
@@ -114,6 +135,7 @@ layout! {
     file_private: "What the file is about.", "file" "private_data";
     socket_file: "The file of a `struct socket`.", "socket" "file";
     protocol: "IP protocol.", "sock" "sk_protocol";
+    kind: "Kind of socket, `SOCK_STREAM`.", "sock" "sk_type";
     regs_call: "Number of the system call.", "pt_regs" "orig_ax";
     regs_result: "Its result.", "pt_regs" "ax";
     regs_first: "Its first argument.", "pt_regs" "di";
@@ -170,6 +192,20 @@ pub struct Numbers {
     pub signal_delivered: u32,
     /// `TRACE_SIGNAL_IGNORED`.
     pub signal_ignored: u32,
+    /// Argument of `tcp_v4_send_reset()` and `tcp_v6_send_reset()` that is the reason.
+    pub answer_reason_argument: u32,
+    /// Argument of `tcp_send_active_reset()` that is the reason.
+    pub active_reason_argument: u32,
+    /// How many arguments `__tcp_retransmit_skb()` has: what it returns comes after them.
+    pub retransmit_returns: u32,
+    /// Likewise of `tcp_sendmsg()`.
+    pub send_returns: u32,
+    /// Likewise of `tcp_recvmsg()`.
+    pub receive_returns: u32,
+    /// Argument of `tcp_recvmsg()` that is its flags.
+    pub receive_flags_argument: u32,
+    /// `RTN_LOCAL`.
+    pub route_local: u32,
     /// Argument of `tcp_retransmit_skb` that is the result.
     pub retransmit_result_argument: u32,
     /// Argument of `kfree_skb` that is the reason.
@@ -186,6 +222,10 @@ pub struct Numbers {
     pub drop_old_sequence: u32,
     /// `SKB_DROP_REASON_TCP_INVALID_SYN`.
     pub drop_syn: u32,
+    /// `SKB_DROP_REASON_NETFILTER_DROP`.
+    pub drop_netfilter: u32,
+    /// `SKB_DROP_REASON_NEIGH_FAILED`.
+    pub drop_neighbour: u32,
     /// First bit of `num_timeout` in its byte; its bits go to the byte's end.
     pub request_timeouts_bit: u32,
     /// Bit of `acked` in its byte.
@@ -206,6 +246,9 @@ pub struct Numbers {
     pub call_compat: u32,
     /// Bytes of a `struct upid`.
     pub upid_size: u32,
+    /// 1: the verifier knows the type of no pointer, or the helpers that need it are not to be had: members are read by
+    /// a helper, and what is kept beside sockets is found by their address.
+    pub probed: u32,
 }
 
 impl Numbers {
@@ -224,6 +267,13 @@ impl Numbers {
         reset_invalid_syn: ABSENT,
         signal_delivered: ABSENT,
         signal_ignored: ABSENT,
+        answer_reason_argument: ABSENT,
+        active_reason_argument: ABSENT,
+        retransmit_returns: ABSENT,
+        send_returns: ABSENT,
+        receive_returns: ABSENT,
+        receive_flags_argument: ABSENT,
+        route_local: ABSENT,
         retransmit_result_argument: ABSENT,
         drop_reason_argument: ABSENT,
         drop_socket_argument: ABSENT,
@@ -232,6 +282,8 @@ impl Numbers {
         drop_end_sequence: ABSENT,
         drop_old_sequence: ABSENT,
         drop_syn: ABSENT,
+        drop_netfilter: ABSENT,
+        drop_neighbour: ABSENT,
         request_timeouts_bit: ABSENT,
         request_acked_bit: ABSENT,
         call_connect: ABSENT,
@@ -242,5 +294,6 @@ impl Numbers {
         call_getsockopt: ABSENT,
         call_compat: 0,
         upid_size: ABSENT,
+        probed: 0,
     };
 }

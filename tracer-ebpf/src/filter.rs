@@ -51,14 +51,14 @@ pub(crate) fn wants_cgroup(cgroup: usize) -> bool {
 /// The inode number of the cgroup above this one, or itself, at a level that it has.
 #[inline(always)]
 fn ancestor(cgroup: usize, level: u32) -> u64 {
-    let at = |offset: u32| cgroup + offset as usize + level as usize * size_of::<u64>();
+    let of_level = cgroup + level as usize * size_of::<u64>();
     if cgroup == 0 {
         0
     } else if offset!(cgroup_ancestors) != ABSENT {
-        let above: usize = peek(at(offset!(cgroup_ancestors)), 0);
+        let above: usize = peek(of_level, offset!(cgroup_ancestors));
         peek(peek(above, offset!(cgroup_node)), offset!(node_id))
     } else if offset!(cgroup_ancestor_ids) != ABSENT {
-        peek(at(offset!(cgroup_ancestor_ids)), 0)
+        peek(of_level, offset!(cgroup_ancestor_ids))
     } else {
         0
     }

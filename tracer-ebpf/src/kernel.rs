@@ -6,7 +6,7 @@
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use core::ptr;
 use tracer_common::{
-    layout::{ABSENT, Numbers, Offsets},
+    layout::{ABSENT, Numbers, Offsets, PROBED},
     settings::Settings,
 };
 
@@ -60,31 +60,34 @@ macro_rules! setting {
 
 pub(crate) use {number, offset, setting};
 
-/// Reads a member through a pointer whose type the verifier knows; `T::default()` where the kernel has none.
+/// Reads a member through a pointer whose type the verifier knows; `T::default()` where the kernel has none. Where it
+/// knows none, as in all of a kernel probe, the offset says so.
 #[inline(always)]
 pub(crate) fn load<T: Copy + Default>(base: *const u8, offset: u32) -> T {
     if offset == ABSENT {
         return T::default();
     }
+    if offset & PROBED != 0 {
+        return peek(base as usize, offset);
+    }
     // SAFETY: the verifier checks the member against BTF; a fault in such a load reads as zero.
     unsafe { ptr::read_volatile(base.add(offset as usize).cast()) }
 }
 
-/// Reads a member through a plain number that is a kernel address; `T::default()` where the kernel has none, or
-/// there is nothing to read.
+/// Reads a member through a plain number that is a kernel address; zero where the kernel has none, or there is nothing
+/// to read: the helper clears what it cannot fill.
+/// <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/bpf_trace.c#L216-L226>
 #[inline(always)]
 pub(crate) fn peek<T: Copy + Default>(base: usize, offset: u32) -> T {
     let mut value = T::default();
-    if base == 0 || offset == ABSENT {
+    if offset == ABSENT {
         return value;
     }
-    let from = (base + offset as usize) as *const core::ffi::c_void;
-    // SAFETY: the helper checks the address, and writes no more than the value's size.
-    if unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, from) } == 0 {
-        value
-    } else {
-        T::default()
-    }
+    let from = (base + (offset & !PROBED) as usize) as *const core::ffi::c_void;
+    // SAFETY: the helper checks the address, and writes no more than the value's size. Each look at its result would
+    // double the paths that the verifier walks.
+    unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, from) };
+    value
 }
 
 /// Reads what a process wrote at an address of its own; none when there is nothing to read.

@@ -2,6 +2,8 @@
 #![no_std]
 #![no_main]
 
+mod attach;
+mod beside;
 mod counter;
 mod emit;
 mod filter;
@@ -13,6 +15,7 @@ mod nest;
 mod packet;
 mod past;
 mod reconcile;
+mod refused;
 mod repeats;
 mod retry;
 mod sock;

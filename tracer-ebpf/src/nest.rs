@@ -14,16 +14,19 @@ pub(crate) enum Hook {
     StateChange,
     ResetReceived,
     ResetSent,
+    ResetSentV4,
+    ResetSentV6,
     Error,
     Retransmit,
     Drop,
     Synack,
     Ttl,
+    Destroy,
 }
 
 /// Whether the first program of a hook runs on this CPU.
 #[btf_map]
-static RUNNING: PerCpuArray<u64, 8> = PerCpuArray::new();
+static RUNNING: PerCpuArray<u64, 11> = PerCpuArray::new();
 
 /// The first program of a hook.
 #[inline(always)]

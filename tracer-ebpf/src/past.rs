@@ -1,18 +1,15 @@
 //! What is kept beside each socket: its owner and the times of its life.
 
 use crate::{
+    beside::{self, Table},
     counter::count_loss,
     emit,
     kernel::setting,
-    matching,
+    matching, repeats,
     sock::{Common, Tcp},
     task::{self, Current},
 };
-use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE, btf_maps::SkStorage, helpers::generated::bpf_sk_storage_get,
-    macros::btf_map,
-};
-use core::ptr;
+use aya_ebpf::{btf_maps::SkStorage, macros::btf_map};
 use tracer_common::{
     counter::Counter,
     record::socket::{CLOSED_BY_EXIT, FOLLOWED, Past},
@@ -21,7 +18,10 @@ use tracer_common::{
 #[btf_map]
 static PAST: SkStorage<Past> = SkStorage::new();
 
-const NOTHING: Past = Past {
+#[btf_map]
+static PASTS: Table<Past> = Table::new();
+
+static NOTHING: Past = Past {
     born_ns: 0,
     established_ns: 0,
     fin_sent_ns: 0,
@@ -45,13 +45,13 @@ const NOTHING: Past = Past {
 /// The socket's past, NULL when nothing is kept.
 #[inline(always)]
 pub(crate) fn get(tcp: Tcp) -> *mut Past {
-    look_up(tcp.common(), 0)
+    get_any(tcp.common())
 }
 
 /// The past of a socket of any kind; only those of TCP have one.
 #[inline(always)]
 pub(crate) fn get_any(sk: Common) -> *mut Past {
-    look_up(sk, 0)
+    beside::look_up(&PAST, &PASTS, &NOTHING, sk, false)
 }
 
 /// The socket's past, begun now when there is none; NULL when the kernel has no memory, which is counted.
@@ -60,7 +60,10 @@ pub(crate) fn get_any(sk: Common) -> *mut Past {
 /// the change of state is told. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_minisocks.c#L290-L395>
 #[inline(always)]
 pub(crate) fn get_or_begin(tcp: Tcp, now: u64) -> *mut Past {
-    let past = look_up(tcp.common(), BPF_SK_STORAGE_GET_F_CREATE.into());
+    if beside::was_destroyed(tcp.common()) {
+        forget(tcp.common().0 as u64);
+    }
+    let past = beside::look_up(&PAST, &PASTS, &NOTHING, tcp.common(), true);
     if past.is_null() {
         count_loss(Counter::NoStorage, now);
     }
@@ -68,18 +71,27 @@ pub(crate) fn get_or_begin(tcp: Tcp, now: u64) -> *mut Past {
     past
 }
 
+/// Forgets what was at an address.
 #[inline(always)]
-fn look_up(sk: Common, flags: u64) -> *mut Past {
-    let map = ptr::addr_of!(PAST).cast_mut().cast();
-    // SAFETY: the map is live; the helper answers NULL for what is no full socket; the new value is all zero.
-    unsafe { bpf_sk_storage_get(map, sk.0.cast_mut().cast(), ptr::null_mut(), flags) }.cast()
+pub(crate) fn forget(address: u64) {
+    let _ = PASTS.remove(address); // one that is older than the tracer may have none
+    repeats::forget(address);
+    beside::forget(address);
 }
 
 /// Copies a past into a record; NULL becomes "nothing known".
 #[inline(always)]
 pub(crate) fn copy(from: *const Past, to: *mut Past) {
     // SAFETY: `to` lies in a record that the caller owns; `from` is NULL or a live value.
-    unsafe { to.write(if from.is_null() { NOTHING } else { *from }) }
+    unsafe {
+        if !from.is_null() {
+            return to.copy_from_nonoverlapping(from, 1);
+        }
+        // Volatile: together they would become a call of memset(), which goes byte by byte.
+        for word in 0..size_of::<Past>() / size_of::<u64>() {
+            to.cast::<u64>().add(word).write_volatile(0);
+        }
+    }
 }
 
 /// Notes that the running process owns the socket; kernel threads own none.

@@ -3,7 +3,7 @@
 //! none of them.
 
 use crate::{
-    kernel::{load, number, offset, setting},
+    kernel::{number, offset, peek, setting},
     sock::{Common, Tcp, is},
 };
 use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::PerCpuHashMap, macros::btf_map};
@@ -56,7 +56,7 @@ pub(crate) fn closed(tcp: Tcp, old: u8) {
     if !(reset || attempt || timeout || aborted) {
         return;
     }
-    let Some(known) = of(tcp.common().net()) else { return };
+    let Some(known) = of(tcp.common().net() as usize) else { return };
     if reset {
         raise(known, KernelCounter::EstabResets as usize);
     }
@@ -88,7 +88,7 @@ fn timed_out(tcp: Tcp, err: i32) -> bool {
 /// - TCPAbortOnData: `tcp_rcv_state_process()`, each time it has data refused.
 ///   <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c>
 #[inline(always)]
-pub(crate) fn reset(net: *const u8, full: Option<Tcp>, answers: Option<u8>, reason: i32) {
+pub(crate) fn reset(net: usize, full: Option<Tcp>, answers: Option<u8>, reason: i32) {
     if setting!(reconcile) == 0 {
         return;
     }
@@ -153,14 +153,14 @@ fn inferred(tcp: Tcp, passive: bool) -> Option<Cause> {
 
 /// What is known of a namespace, begun when nothing is.
 #[inline(always)]
-fn of(net: *const u8) -> Option<*mut Explained> {
-    if net.is_null() {
+fn of(net: usize) -> Option<*mut Explained> {
+    if net == 0 {
         return None;
     }
     let key = if offset!(net_cookie) == ABSENT {
-        u64::from(load::<u32>(net, offset!(net_inum)))
+        u64::from(peek::<u32>(net, offset!(net_inum)))
     } else {
-        load(net, offset!(net_cookie))
+        peek(net, offset!(net_cookie))
     };
     if let Some(known) = EXPLAINED.get_ptr_mut(key) {
         return Some(known);

@@ -1,11 +1,12 @@
 //! What is kept beside a socket that sends segments again, from the first one on.
 
-use crate::{kernel::setting, packet, sock::Tcp};
-use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE, btf_maps::SkStorage, helpers::generated::bpf_sk_storage_get,
-    macros::btf_map,
+use crate::{
+    beside::{self, Table},
+    kernel::setting,
+    packet,
+    sock::Tcp,
 };
-use core::ptr;
+use aya_ebpf::{btf_maps::SkStorage, macros::btf_map};
 
 /// So many timeouts in a row come from a peer that answers nothing.
 const SILENCE: u8 = 3;
@@ -27,6 +28,11 @@ struct Repeats {
 #[btf_map]
 static REPEATS: SkStorage<Repeats> = SkStorage::new();
 
+#[btf_map]
+static REPEATED: Table<Repeats> = Table::new();
+
+static NOTHING: Repeats = Repeats { since_ns: 0, sent: 0, resent: 0, seq: 0, times: 0 };
+
 /// What was counted.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counted {
@@ -41,19 +47,21 @@ pub(crate) struct Counted {
     pub(crate) lossy: bool,
 }
 
+/// Forgets what was at an address.
+#[inline(always)]
+pub(crate) fn forget(address: u64) {
+    let _ = REPEATED.remove(address); // few have sent anything again
+}
+
 /// Counts a segment that is sent again.
 #[inline(always)]
 pub(crate) fn count(tcp: Tcp, skb: *const u8, now: u64, counted: &mut Counted) {
     if setting!(lossy_share_ppm) == 0 && setting!(blackhole) == 0 {
         return;
     }
-    let map = ptr::addr_of!(REPEATS).cast_mut().cast();
-    let flags = BPF_SK_STORAGE_GET_F_CREATE.into();
-    let sk = tcp.common().0.cast_mut().cast();
-    // SAFETY: the map is live; the new value is all zero; without memory the answer is NULL, and nothing is told.
-    let kept: *mut Repeats = unsafe { bpf_sk_storage_get(map, sk, ptr::null_mut(), flags) }.cast();
+    let kept = beside::look_up(&REPEATS, &REPEATED, &NOTHING, tcp.common(), true);
     if kept.is_null() {
-        return;
+        return; // without memory nothing is told
     }
     // SAFETY: a live value, checked above; the socket's lock is held.
     let kept = unsafe { &mut *kept };

@@ -1,19 +1,29 @@
 //! Reads of `struct sock` and what embeds it; all such reads are here.
 
 mod fill;
+mod untyped;
 
 pub(crate) use fill::fill_none;
+pub(crate) use untyped::peek_tuple;
 
-use crate::kernel::{load, number, offset, peek};
+use crate::{
+    beside,
+    kernel::{load, number, offset, peek},
+};
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_skc_to_tcp_sock};
 use tracer_common::{
-    State,
+    State::{self, NewSynRecv, TimeWait},
     layout::ABSENT,
     record::socket::{MAPPED_HIGH, MAPPED_LOW, SHUTDOWN_MASK, Tuple},
 };
 
-/// `AF_INET` of the user-space interface.
-const AF_INET: u16 = 2;
+/// What of the user-space interface a TCP socket is made with.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/linux/socket.h#L190-L210>
+pub(crate) const AF_INET: u16 = 2;
+pub(crate) const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+/// <https://github.com/torvalds/linux/blob/v6.12/include/linux/net.h#L64-L72>
+const SOCK_STREAM: u16 = 1;
 
 /// A `struct sock` of any kind, perhaps only its common part.
 #[derive(Clone, Copy)]
@@ -27,9 +37,24 @@ impl Common {
     /// The TCP socket this is, if it is a full one and plain TCP (not the MPTCP parent).
     #[inline(always)]
     pub(crate) fn tcp(self) -> Option<Tcp> {
+        if number!(probed) != 0 {
+            return self.is_tcp().then_some(Tcp(self.0));
+        }
         // SAFETY: the helper takes any pointer to sock_common and answers NULL for what is no TCP socket.
         let tcp: *const u8 = unsafe { bpf_skc_to_tcp_sock(self.0.cast_mut().cast()) }.cast();
         (!tcp.is_null()).then_some(Tcp(tcp))
+    }
+
+    /// Whether this is a full TCP socket, as `bpf_skc_to_tcp_sock()` decides it.
+    /// <https://github.com/torvalds/linux/blob/v6.12/net/core/filter.c#L11537-L11550>
+    #[inline(always)]
+    fn is_tcp(self) -> bool {
+        let (family, state): (u16, u8) = (load(self.0, offset!(family)), self.state());
+        (family == AF_INET || family == AF_INET6)
+            && !is(state, TimeWait)
+            && !is(state, NewSynRecv)
+            && load::<u16>(self.0, offset!(kind)) == SOCK_STREAM
+            && load::<u16>(self.0, offset!(protocol)) == IPPROTO_TCP
     }
 
     /// The state's number.
@@ -53,7 +78,10 @@ impl Common {
     /// The cookie, generated when it has none.
     #[inline(always)]
     pub(crate) fn cookie(self) -> u64 {
-        let known = self.known_cookie();
+        if beside::by_address() {
+            return beside::identity(self);
+        }
+        let known = load(self.0, offset!(cookie));
         if known != 0 {
             return known; // the helper costs more than the load
         }
@@ -64,7 +92,19 @@ impl Common {
     /// The cookie without generating one: 0 when nothing has asked for it yet.
     #[inline(always)]
     pub(crate) fn known_cookie(self) -> u64 {
-        load(self.0, offset!(cookie))
+        if beside::by_address() { beside::known_identity(self) } else { load(self.0, offset!(cookie)) }
+    }
+
+    /// Likewise, of a socket that the verifier takes for a mere number.
+    #[inline(always)]
+    pub(crate) fn noted_cookie(self) -> u64 {
+        if !beside::by_address() {
+            peek(self.0 as usize, offset!(cookie))
+        } else if beside::was_destroyed(self) {
+            0
+        } else {
+            beside::known_identity(self)
+        }
     }
 
     /// The network namespace, a `struct net`.

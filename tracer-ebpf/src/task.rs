@@ -1,7 +1,9 @@
 //! The task that runs while a hook does.
 
 use crate::kernel::{load, number, offset, peek};
-use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_task_pt_regs};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs,
+};
 use tracer_common::{layout::ABSENT, record::exit::OUT_OF_MEMORY};
 
 /// `PF_EXITING`: the task is in do_exit(), and its exit code is final.
@@ -24,8 +26,11 @@ pub(crate) struct Current(*const u8);
 impl Current {
     #[inline(always)]
     pub(crate) fn get() -> Self {
-        // SAFETY: has no arguments; there always is a current task.
-        Self(unsafe { bpf_get_current_task_btf() } as *const u8)
+        // SAFETY: both have no arguments; there always is a current task.
+        let task = unsafe {
+            if number!(probed) != 0 { bpf_get_current_task() } else { bpf_get_current_task_btf() as u64 }
+        };
+        Self(task as *const u8)
     }
 
     #[inline(always)]
@@ -103,9 +108,6 @@ impl Current {
     }
 
     /// The address of its `struct socket` behind a descriptor; 0 when there is none.
-    ///
-    /// As `sock_from_file()` does, by what the file and the socket say of each other.
-    /// <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L519-L527>
     #[inline(always)]
     pub(crate) fn socket(self, fd: i32) -> usize {
         let table: usize = peek(load::<usize>(self.0, offset!(task_files)), offset!(files_table));
@@ -114,9 +116,7 @@ impl Current {
         }
         let files: usize = peek(table, offset!(table_files));
         let file: usize = peek(files + fd as usize * size_of::<usize>(), 0);
-        let socket: usize = peek(file, offset!(file_private));
-        let of: usize = peek(socket, offset!(socket_file));
-        if of == file && file != 0 { socket } else { 0 }
+        socket_of(file)
     }
 
     /// The exit code while the task is exiting, else 0; marked when the kernel killed it for want of memory.
@@ -132,6 +132,17 @@ impl Current {
         let signal = load::<usize>(self.0, offset!(task_signal));
         if code != 0 && peek::<usize>(signal, offset!(signal_oom)) != 0 { code | OUT_OF_MEMORY } else { code }
     }
+}
+
+/// The address of the `struct socket` of an open file, by its address; 0 when it is no socket's.
+///
+/// `sock_from_file()` asks for the file's operations; what the file and the socket say of each other tells as much.
+/// <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L519-L527>
+#[inline(always)]
+pub(crate) fn socket_of(file: usize) -> usize {
+    let socket: usize = peek(file, offset!(file_private));
+    let of: usize = peek(socket, offset!(socket_file));
+    if of == file && file != 0 { socket } else { 0 }
 }
 
 /// The name of a thread that is kept.

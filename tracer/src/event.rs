@@ -11,13 +11,21 @@ use tracer_common::{
     counter::{Cell, Counter},
     record::{
         reset_sent::Segment,
-        socket::{Past, Tuple},
+        socket::{OWN_NUMBER, Past, Tuple},
     },
 };
 
 /// A socket's cookie: unique for the life of the system, inherited by a TIME_WAIT remainder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cookie(pub u64);
+
+impl Cookie {
+    /// As the kernel knows it; none where it gave none, and the programs have numbered the socket themselves.
+    #[must_use]
+    pub fn of_kernel(self) -> Option<u64> {
+        Some(self.0).filter(|cookie| *cookie != 0 && *cookie < OWN_NUMBER)
+    }
+}
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]

@@ -43,7 +43,7 @@ fn what_is_not_built_is_no_command_and_no_flag() {
         vec!["top"],
         vec!["record", "x"],
         vec!["watch", "--config", "/x"],
-        vec!["watch", "--backend", "kprobe"],
+        vec!["watch", "--backend", "uprobe"],
         vec!["watch", "--format", "ecs"],
     ] {
         let output = tcptrace(&arguments);

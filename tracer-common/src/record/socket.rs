@@ -45,6 +45,10 @@ impl Tuple {
     }
 }
 
+/// A bit of a socket's cookie: the programs have numbered it themselves, since the kernel gives them none. Its own are
+/// counted up from 1. <https://github.com/torvalds/linux/blob/v6.12/include/linux/cookie.h>
+pub const OWN_NUMBER: u64 = 1 << 62;
+
 /// The two words of an address; IPv4 becomes mapped.
 #[must_use]
 pub fn words(address: IpAddr) -> [u64; 2] {

@@ -1,7 +1,7 @@
-//! `syscalls:sys_exit_connect` and its like, one program for the six calls that are looked at; where they cannot be had,
-//! `raw_syscalls:sys_exit(struct pt_regs *regs, long ret)`.
+//! The end of `__sys_connect()` and its like; or `syscalls:sys_exit_connect` and its like, one program for the six calls
+//! that are looked at; where they cannot be had, `raw_syscalls:sys_exit(struct pt_regs *regs, long ret)`.
 //!
-//! With either the kernel takes its slower way at every system call of the host; but with the former it looks up a bit
+//! The bodies of the calls cost nothing elsewhere. With either tracepoint the kernel takes its slower way at every system call of the host; but with the former it looks up a bit
 //! and calls no program for the calls that nobody looks at. The registers still hold the call's number and arguments, so
 //! that nothing need be done when one begins.
 //! <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/trace_syscalls.c#L682-L722>,
@@ -9,17 +9,18 @@
 
 use super::length::failed;
 use crate::{
+    attach::{Arguments as _, Function, enter, leave},
     counter::count,
     emit::{self, Urgency},
     filter,
     flood::{self, Seconds},
     kernel::{load, number, offset, peek, peek_user, setting},
-    sock::mapped,
+    sock::{AF_INET, AF_INET6, Common, mapped, peek_tuple},
     task::Current,
 };
 use aya_ebpf::{
-    macros::{btf_map, btf_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, TracePointContext},
+    macros::{btf_map, btf_tracepoint, fexit, kprobe, kretprobe, tracepoint},
+    programs::{BtfTracePointContext, FExitContext, ProbeContext, RetProbeContext, TracePointContext},
 };
 use core::{mem::MaybeUninit, ptr::addr_of_mut};
 use tracer_common::{
@@ -34,10 +35,6 @@ use tracer_common::{
 };
 
 /// What of the user-space interface these calls take.
-/// <https://github.com/torvalds/linux/blob/v6.12/include/linux/socket.h#L190-L210>
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-const IPPROTO_TCP: u16 = 6;
 /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/asm-generic/socket.h#L9-L16>
 const SOL_SOCKET: i32 = 1;
 const SO_ERROR: i32 = 4;
@@ -67,10 +64,46 @@ fn returned(regs: *const u8, result: i32) -> i32 {
     if let Some(call) = kind(load(regs, offset!(regs_call)))
         && !other_numbering()
     {
-        take(regs, call, result);
+        let argument = |offset| load::<u64>(regs, offset);
+        let first = argument(offset!(regs_first));
+        let (second, third) = (argument(offset!(regs_second)), argument(offset!(regs_third)));
+        take(call, [first, second, third, argument(offset!(regs_fourth))], result);
     }
     0
 }
+
+/// Declares the programs at the end of the body of a call, whose first `$count` arguments are the call's.
+macro_rules! body {
+    ($fexit:ident, $kprobe:ident, $kretprobe:ident, $function:ident, $call:ident, $returns:literal) => {
+        #[fexit]
+        pub(crate) fn $fexit(ctx: FExitContext) -> i32 {
+            let argument = |number| if number < $returns { ctx.at(number) } else { 0 };
+            let arguments = [argument(0), argument(1), argument(2), argument(3)];
+            take($call, arguments, ctx.at($returns) as i32);
+            0
+        }
+
+        #[kprobe]
+        pub(crate) fn $kprobe(ctx: ProbeContext) -> u32 {
+            enter(Function::$function, [ctx.at(0), ctx.at(1), ctx.at(2), ctx.at(3)]);
+            0
+        }
+
+        #[kretprobe]
+        pub(crate) fn $kretprobe(ctx: RetProbeContext) -> u32 {
+            if let Some(arguments) = leave(Function::$function) {
+                take($call, arguments, ctx.ret::<u64>() as i32);
+            }
+            0
+        }
+    };
+}
+
+body!(call_connect_fexit, call_connect_kprobe, call_connect_kretprobe, Connect, CONNECT, 3);
+body!(call_accept_fexit, call_accept_kprobe, call_accept_kretprobe, Accept, ACCEPT, 4);
+body!(call_shutdown_fexit, call_shutdown_kprobe, call_shutdown_kretprobe, Shutdown, SHUTDOWN, 2);
+body!(call_setsockopt_fexit, call_setsockopt_kprobe, call_setsockopt_kretprobe, SetSockOpt, SETSOCKOPT, 5);
+body!(call_getsockopt_fexit, call_getsockopt_kprobe, call_getsockopt_kretprobe, GetSockOpt, GETSOCKOPT, 5);
 
 /// Which call a number is, if it is one of ours.
 #[inline(always)]
@@ -98,27 +131,24 @@ fn other_numbering() -> bool {
 }
 
 #[inline(always)]
-fn take(regs: *const u8, call: u32, result: i32) {
-    let (level, option) = if call == SETSOCKOPT || call == GETSOCKOPT {
-        (load::<u64>(regs, offset!(regs_second)) as i32, load::<u64>(regs, offset!(regs_third)) as i32)
-    } else {
-        (0, 0)
-    };
+fn take(call: u32, [first, second, third, fourth]: [u64; 4], result: i32) {
+    let options = call == SETSOCKOPT || call == GETSOCKOPT;
+    let (level, option) = if options { (second as i32, third as i32) } else { (0, 0) };
     let mut value = 0;
     if call == GETSOCKOPT && result == 0 && level == SOL_SOCKET && option == SO_ERROR {
-        value = peek_user(load::<usize>(regs, offset!(regs_fourth))).unwrap_or(0);
+        value = peek_user(fourth as usize).unwrap_or(0);
     }
     let pending = call == CONNECT && (result == -EALREADY || result == -EISCONN);
     if value == 0 && (!failed(result) || pending) {
         return;
     }
-    let fd = load::<u64>(regs, offset!(regs_first)) as i32;
+    let fd = first as i32;
     let socket = Current::get().socket(fd);
     let sk: usize = peek(socket, offset!(socket_sk));
     let mut tuple = MaybeUninit::<Tuple>::zeroed();
-    let tcp = sk != 0 && read_tuple(sk, tuple.as_mut_ptr());
+    let tcp = sk != 0 && peek_tuple(sk, tuple.as_mut_ptr());
     if call == CONNECT && tcp {
-        destination(load::<usize>(regs, offset!(regs_second)), tuple.as_mut_ptr());
+        destination(second as usize, tuple.as_mut_ptr());
     }
     let own_netns = if tcp { 0 } else { Current::get().netns() };
     if !tcp {
@@ -144,7 +174,7 @@ fn take(regs: *const u8, call: u32, result: i32) {
     let Some(record) = emit::reserve::<Call>(Kind::Call, now) else { return };
     // SAFETY: the record is reserved and ours; the tuple was zeroed, and perhaps written since.
     unsafe {
-        addr_of_mut!((*record).cookie).write(if tcp { peek(sk, offset!(cookie)) } else { 0 });
+        addr_of_mut!((*record).cookie).write(if tcp { Common(sk as *const u8).noted_cookie() } else { 0 });
         addr_of_mut!((*record).tuple).write(tuple.assume_init());
         addr_of_mut!((*record).call).write(call);
         addr_of_mut!((*record).fd).write(fd);
@@ -169,31 +199,6 @@ fn take(regs: *const u8, call: u32, result: i32) {
         addr_of_mut!((*record).reserved).write([0; 3]);
     }
     emit::submit(record, now, Urgency::Now);
-}
-
-/// Writes both ends of a socket, if it is one of TCP.
-#[inline(always)]
-fn read_tuple(sk: usize, to: *mut Tuple) -> bool {
-    let family: u16 = peek(sk, offset!(family));
-    let protocol: u16 = peek(sk, offset!(protocol));
-    if protocol != IPPROTO_TCP || (family != AF_INET && family != AF_INET6) {
-        return false;
-    }
-    let (local, remote) = if family == AF_INET {
-        (mapped(peek(sk, offset!(saddr))), mapped(peek(sk, offset!(daddr))))
-    } else {
-        (peek(sk, offset!(v6_saddr)), peek(sk, offset!(v6_daddr)))
-    };
-    let tuple = Tuple {
-        local,
-        remote,
-        local_port: u16::from_be(peek(sk, offset!(sport))),
-        remote_port: u16::from_be(peek(sk, offset!(dport))),
-        netns: peek(peek(sk, offset!(net)), offset!(net_inum)),
-    };
-    // SAFETY: the caller keeps it on its stack.
-    unsafe { to.write(tuple) }
-    true
 }
 
 /// Writes where connect() was to go: the socket may not know.

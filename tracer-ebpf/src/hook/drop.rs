@@ -1,7 +1,7 @@
 //! `skb:kfree_skb(struct sk_buff *skb, void *location, enum skb_drop_reason reason[, struct sock *rx_sk])`
 //!
 //! For every packet that is thrown away; of these only the few that TCP refuses on an open connection are told. Since
-//! 6.11 the kernel says for which socket it came.
+//! 6.11 the kernel says for which socket it came. Of what does not leave this host the reason is kept beside its socket.
 //! <https://github.com/torvalds/linux/blob/v6.12/include/trace/events/skb.h#L21-L56>
 
 use super::wanted;
@@ -9,15 +9,15 @@ use crate::{
     counter::count,
     emit::{self, Urgency},
     flood::{self, Seconds},
-    kernel::number,
-    nest, packet, past,
-    sock::{Common, is},
+    kernel::{load, number, offset},
+    nest, packet, past, refused,
+    sock::{Common, is, peek_tuple},
 };
 use aya_ebpf::{
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
-use core::ptr::addr_of_mut;
+use core::{mem::MaybeUninit, ptr::addr_of_mut};
 use tracer_common::{
     State::{Listen, SynRecv},
     counter::Counter,
@@ -26,6 +26,7 @@ use tracer_common::{
         Kind,
         drop::{Drop, RESET, SEQUENCE, SYN},
         reset_sent::Segment,
+        socket::Tuple,
     },
 };
 
@@ -33,6 +34,12 @@ use tracer_common::{
 const TCP_SYN: u8 = 0x02;
 const TCP_RST: u8 = 0x04;
 const TCP_ACK: u8 = 0x10;
+
+/// What `ip_queue_xmit()` returns for a packet that a firewall drops, and a neighbour's silence comes to.
+/// <https://github.com/torvalds/linux/blob/v6.12/net/netfilter/core.c#L610-L650>,
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/arp.c#L292-L296>
+const EPERM: u8 = 1;
+const EHOSTUNREACH: u8 = 113;
 
 /// Segments that were refused.
 #[btf_map]
@@ -50,13 +57,47 @@ pub(crate) fn drop_nested(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn take(ctx: &BtfTracePointContext) {
-    let Some(why) = why(ctx) else { return };
+    if number!(drop_reason_argument) == ABSENT {
+        return;
+    }
+    let reason = ctx.arg::<u32>(2);
+    if reason == number!(drop_netfilter) {
+        keep(ctx.arg(0), EPERM);
+    } else if reason == number!(drop_neighbour) {
+        keep(ctx.arg(0), EHOSTUNREACH);
+    } else if let Some(why) = why(reason) {
+        tell(ctx, why);
+    }
+}
+
+/// Keeps why a segment did not leave this host.
+#[inline(always)]
+fn keep(skb: *const u8, errno: u8) {
+    let sk: usize = load(skb, offset!(skb_sk));
+    let mut own = MaybeUninit::<Tuple>::uninit();
+    if sk == 0 || !peek_tuple(sk, own.as_mut_ptr()) {
+        return;
+    }
+    // SAFETY: written above.
+    let own = unsafe { own.assume_init() };
+    let mut segment = Segment::default();
+    packet::read(skb as usize, &raw mut segment);
+    // One that comes in may have been given to the socket early.
+    // https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c#L1975-L2015
+    let sent = segment.tuple;
+    if sent.remote_port == own.local_port && sent.local_port == own.remote_port && sent.remote == own.local {
+        refused::note(sk, errno, emit::now());
+    }
+}
+
+#[inline(always)]
+fn tell(ctx: &BtfTracePointContext, why: u32) {
     let sk = Common(if number!(drop_socket_argument) == ABSENT { core::ptr::null() } else { ctx.arg(3) });
     if sk.0.is_null() {
         return;
     }
     let mut segment = Segment::default();
-    packet::read(ctx.arg(0), &raw mut segment);
+    packet::read(ctx.arg::<u64>(0) as usize, &raw mut segment);
     let flags = segment.tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK);
     // A SYN-ACK that is repeated is refused in the same way, and is nobody's news.
     if if why == SYN { flags != TCP_SYN } else { flags & TCP_RST == 0 } {
@@ -86,11 +127,7 @@ fn take(ctx: &BtfTracePointContext) {
 
 /// Which of the refusals that matter this is.
 #[inline(always)]
-fn why(ctx: &BtfTracePointContext) -> Option<u32> {
-    if number!(drop_reason_argument) == ABSENT {
-        return None;
-    }
-    let reason = ctx.arg::<u32>(2);
+fn why(reason: u32) -> Option<u32> {
     if reason == number!(drop_reset) {
         Some(RESET)
     } else if reason == number!(drop_sequence)

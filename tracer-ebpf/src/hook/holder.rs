@@ -6,10 +6,10 @@
 use super::sample::Meta;
 use crate::{
     emit, hook,
-    kernel::{load, offset},
+    kernel::{load, number, offset},
     past,
     sock::{Common, Tcp, is},
-    task::{cgroup, comm, ns_pid},
+    task::{self, cgroup, comm, ns_pid},
 };
 use aya_ebpf::helpers::generated::{bpf_seq_write, bpf_sock_from_file};
 use core::{mem::MaybeUninit, ptr::addr_of_mut};
@@ -67,8 +67,12 @@ pub(super) fn seen(ctx: *mut Context) -> Option<Seen> {
     if task.is_null() || file.is_null() {
         return None;
     }
-    // SAFETY: takes any file and answers NULL for what is no socket.
-    let socket: *const u8 = unsafe { bpf_sock_from_file(file.cast_mut().cast()) }.cast();
+    let socket: *const u8 = if number!(probed) != 0 {
+        task::socket_of(file as usize) as *const u8
+    } else {
+        // SAFETY: takes any file and answers NULL for what is no socket.
+        unsafe { bpf_sock_from_file(file.cast_mut().cast()) }.cast()
+    };
     if socket.is_null() {
         return None;
     }

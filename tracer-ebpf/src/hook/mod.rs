@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod cgroup;
+pub(crate) mod destroy;
 pub(crate) mod drop;
 pub(crate) mod error;
 pub(crate) mod exit;

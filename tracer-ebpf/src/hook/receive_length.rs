@@ -1,11 +1,20 @@
-//! `sock:sock_recv_length(struct sock *sk, int ret, int flags)`
+//! `sock:sock_recv_length(struct sock *sk, int ret, int flags)`, since 6.3; or the end of
+//! `tcp_recvmsg(struct sock *sk, struct msghdr *msg, size_t len[, int nonblock], int flags, int *addr_len)`
 //!
 //! What every receive path returns, in process context.
 //! <https://github.com/torvalds/linux/blob/v6.12/net/socket.c#L1042-L1066>
 
 use super::length::{failed, learn_owner, note_received, send_failure};
-use crate::{emit, sock::Common};
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use crate::{
+    attach::{Arguments as _, Function, enter, leave},
+    emit,
+    kernel::number,
+    sock::Common,
+};
+use aya_ebpf::{
+    macros::{btf_tracepoint, fexit, kprobe, kretprobe},
+    programs::{BtfTracePointContext, FExitContext, ProbeContext, RetProbeContext},
+};
 use tracer_common::record::{
     Kind,
     receive_length::ReceiveLength,
@@ -14,19 +23,44 @@ use tracer_common::record::{
 
 #[btf_tracepoint(function = "sock_recv_length")]
 pub(crate) fn receive_length(ctx: BtfTracePointContext) -> i32 {
-    let sk = Common(ctx.arg(0));
+    take(ctx.arg(0), ctx.arg::<u32>(1) as i32, ctx.arg::<u32>(2) as i32);
+    0
+}
+
+#[fexit]
+pub(crate) fn receive_length_fexit(ctx: FExitContext) -> i32 {
+    let flags = ctx.at(number!(receive_flags_argument)) as i32;
+    take(ctx.arg(0), ctx.at(number!(receive_returns)) as i32, flags);
+    0
+}
+
+#[kprobe]
+pub(crate) fn receive_length_kprobe(ctx: ProbeContext) -> u32 {
+    enter(Function::Receive, [ctx.at(0), ctx.at(number!(receive_flags_argument)), 0, 0]);
+    0
+}
+
+#[kretprobe]
+pub(crate) fn receive_length_kretprobe(ctx: RetProbeContext) -> u32 {
+    if let Some([sk, flags, ..]) = leave(Function::Receive) {
+        take(sk as *const u8, ctx.ret::<u64>() as i32, flags as i32);
+    }
+    0
+}
+
+#[inline(always)]
+fn take(sk: *const u8, result: i32, flags: i32) {
+    let sk = Common(sk);
     let past = learn_owner(sk);
-    let (result, flags) = (ctx.arg::<u32>(1) as i32, ctx.arg::<u32>(2) as i32);
     if result > 0 {
         note_received(past);
-        return 0;
+        return;
     }
     let told =
         if result == 0 { !past.is_null() && sk.done() && end_of_file(sk, past) } else { failed(result) };
     if told && let Some(tcp) = sk.tcp() {
         send_failure!(tcp, past, result, flags, ReceiveLength, Kind::ReceiveLength);
     }
-    0
 }
 
 /// Notes the first end of file; whether it came instead of an answer, to the end that called connect().

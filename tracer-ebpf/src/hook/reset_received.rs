@@ -1,31 +1,48 @@
-//! `tcp:tcp_receive_reset(struct sock *sk)`
+//! `tcp:tcp_receive_reset(struct sock *sk)`, or the start of `tcp_reset(struct sock *sk[, struct sk_buff *skb])`
 //!
-//! The first line of `tcp_reset()`: for every valid RST, and for data that meets a socket shut down for
+//! The event is the function's first line: for every valid RST, and for data that meets a socket shut down for
 //! receiving. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L4493-L4531>
 
 use super::wanted;
 use crate::{
+    attach::{Arguments as _, nested},
     emit::{self, Urgency},
-    nest, past,
+    past,
     sock::Common,
 };
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, fentry, kprobe},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext},
+};
 use core::ptr::addr_of_mut;
 use tracer_common::record::{Kind, reset_received::ResetReceived};
 
-#[btf_tracepoint(function = "tcp_receive_reset")]
-pub(crate) fn reset_received(ctx: BtfTracePointContext) -> i32 {
-    nest::first(nest::Hook::ResetReceived, || take(&ctx))
-}
+nested!(
+    btf_tracepoint(function = "tcp_receive_reset"),
+    BtfTracePointContext,
+    reset_received,
+    reset_received_nested,
+    ResetReceived,
+    |ctx: &BtfTracePointContext| take(ctx.arg(0))
+);
+nested!(
+    fentry,
+    FEntryContext,
+    reset_received_fentry,
+    reset_received_fentry_nested,
+    ResetReceived,
+    |ctx: &FEntryContext| take(ctx.arg(0))
+);
 
-#[btf_tracepoint(function = "tcp_receive_reset")]
-pub(crate) fn reset_received_nested(ctx: BtfTracePointContext) -> i32 {
-    nest::second(nest::Hook::ResetReceived, || take(&ctx))
+#[kprobe]
+pub(crate) fn reset_received_kprobe(ctx: ProbeContext) -> u32 {
+    take(ctx.at(0) as *const u8);
+    0
 }
 
 #[inline(always)]
-fn take(ctx: &BtfTracePointContext) {
-    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return };
+fn take(sk: *const u8) {
+    let Some(tcp) = Common(sk).tcp() else { return };
     if !wanted(tcp) {
         return;
     }

@@ -1,21 +1,25 @@
-//! `tcp:tcp_send_reset(const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason])`
+//! `tcp:tcp_send_reset(const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason])`, or the start
+//! of `tcp_v4_send_reset()`, `tcp_v6_send_reset()`, which take the same, and `tcp_send_active_reset(struct sock *sk, …)`
+//!
+//! Before 6.10 the event is for full sockets only.
 //!
 //! `sk` is NULL, a TIME_WAIT remainder, a listener or a full socket; `skb` is NULL when the reset answers no
 //! segment. <https://github.com/torvalds/linux/blob/v6.12/include/trace/events/tcp.h#L93-L155>
 
 use crate::{
+    attach::{Arguments, nested},
     counter::count,
     emit::{self, Urgency},
     filter,
     flood::{self, Seconds},
-    kernel::{number, offset, setting},
-    nest, packet, past, reconcile,
+    kernel::{number, offset, peek, setting},
+    packet, past, reconcile,
     sock::{self, Common, Tcp},
 };
 use aya_ebpf::{
-    helpers::generated::bpf_probe_read_kernel,
-    macros::{btf_map, btf_tracepoint},
-    programs::BtfTracePointContext,
+    EbpfContext,
+    macros::{btf_map, btf_tracepoint, fentry, kprobe},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 use aya_log_ebpf::debug;
 use core::ptr::{self, addr_of_mut};
@@ -39,52 +43,130 @@ enum Origin {
     /// A full socket.
     Full(Tcp),
     /// The remainder of a socket in TIME_WAIT, or of an orphan in FIN_WAIT2.
-    Remainder(Common),
+    Remainder(usize),
     /// No connection of this host.
     Nothing,
 }
 
-#[btf_tracepoint(function = "tcp_send_reset")]
-pub(crate) fn reset_sent(ctx: BtfTracePointContext) -> i32 {
-    nest::first(nest::Hook::ResetSent, || take(&ctx))
+nested!(
+    btf_tracepoint(function = "tcp_send_reset"),
+    BtfTracePointContext,
+    reset_sent,
+    reset_sent_nested,
+    ResetSent,
+    |ctx: &BtfTracePointContext| {
+        let reason =
+            if number!(reset_reason_argument) == ABSENT { REASON_ABSENT } else { ctx.arg::<u32>(2) as i32 };
+        take(ctx, Sock { typed: Common(ctx.arg(0)), at: untyped(ctx, 0) }, untyped(ctx, 1), reason);
+    }
+);
+nested!(
+    fentry,
+    FEntryContext,
+    reset_sent_v4_fentry,
+    reset_sent_v4_fentry_nested,
+    ResetSentV4,
+    |ctx: &FEntryContext| answer(ctx, typed(ctx), untyped(ctx, 1))
+);
+nested!(
+    fentry,
+    FEntryContext,
+    reset_sent_v6_fentry,
+    reset_sent_v6_fentry_nested,
+    ResetSentV6,
+    |ctx: &FEntryContext| answer(ctx, typed(ctx), untyped(ctx, 1))
+);
+nested!(
+    fentry,
+    FEntryContext,
+    reset_sent_active_fentry,
+    reset_sent_active_fentry_nested,
+    ResetSent,
+    |ctx: &FEntryContext| take(ctx, typed(ctx), 0, reason(ctx, number!(active_reason_argument)))
+);
+
+#[kprobe]
+pub(crate) fn reset_sent_v4_kprobe(ctx: ProbeContext) -> u32 {
+    answer(&ctx, probed(&ctx), ctx.at(1) as usize);
+    0
 }
 
-#[btf_tracepoint(function = "tcp_send_reset")]
-pub(crate) fn reset_sent_nested(ctx: BtfTracePointContext) -> i32 {
-    nest::second(nest::Hook::ResetSent, || take(&ctx))
+#[kprobe]
+pub(crate) fn reset_sent_v6_kprobe(ctx: ProbeContext) -> u32 {
+    answer(&ctx, probed(&ctx), ctx.at(1) as usize);
+    0
+}
+
+#[kprobe]
+pub(crate) fn reset_sent_active_kprobe(ctx: ProbeContext) -> u32 {
+    take(&ctx, probed(&ctx), 0, reason(&ctx, number!(active_reason_argument)));
+    0
 }
 
 #[inline(always)]
-fn take(ctx: &BtfTracePointContext) {
-    let sk = Common(ctx.arg(0));
-    let skb: *const u8 = ctx.arg(1);
-    let reason =
-        if number!(reset_reason_argument) == ABSENT { REASON_ABSENT } else { ctx.arg::<u32>(2) as i32 };
-    let origin = if sk.0.is_null() {
-        Origin::Nothing
-    } else if sock::is(sk.state(), TimeWait) {
-        Origin::Remainder(sk)
-    } else {
-        sk.tcp().map_or(Origin::Nothing, Origin::Full)
+fn reason(ctx: &impl Arguments, number: u32) -> i32 {
+    if number == ABSENT { REASON_ABSENT } else { ctx.at(number) as i32 }
+}
+
+/// An argument as a mere number. From 6.4 on the verifier takes the arguments of a tracepoint for valid pointers, and
+/// until it was told which may be NULL (6.12.6) it drops the tests for that, and the load that follows is fatal.
+/// <https://github.com/torvalds/linux/commit/51302c951c8fd5c298565c7127c855bf1d4550b6>
+#[inline(always)]
+fn untyped(ctx: &impl EbpfContext, number: usize) -> usize {
+    peek(ctx.as_ptr() as usize + number * size_of::<u64>(), 0)
+}
+
+/// `tcp_v4_send_reset()` and `tcp_v6_send_reset()` answer no RST, and without a socket only what was sent to this host.
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c#L727-L760>,
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv6/tcp_ipv6.c#L990-L1030>
+#[inline(always)]
+fn answer<C: Arguments + EbpfContext>(ctx: &C, sk: Sock, skb: usize) {
+    if skb != 0 && !packet::is_reset(skb) && (sk.at != 0 || packet::came_here(skb)) {
+        take(ctx, sk, skb, reason(ctx, number!(answer_reason_argument)));
+    }
+}
+
+/// A socket of any kind, or none.
+#[derive(Clone, Copy)]
+struct Sock {
+    /// As the verifier knows it.
+    typed: Common,
+    /// Its address, 0 for none.
+    at: usize,
+}
+
+#[inline(always)]
+fn typed(ctx: &FEntryContext) -> Sock {
+    Sock { typed: Common(ctx.arg(0)), at: untyped(ctx, 0) }
+}
+
+#[inline(always)]
+fn probed(ctx: &ProbeContext) -> Sock {
+    Sock { typed: Common(ctx.at(0) as *const u8), at: ctx.at(0) as usize }
+}
+
+#[inline(always)]
+fn take(ctx: &impl EbpfContext, sk: Sock, skb: usize, reason: i32) {
+    // Where the verifier drops the test, the helper takes a NULL too.
+    let full = if sk.typed.0.is_null() { None } else { sk.typed.tcp() };
+    let origin = match full {
+        Some(tcp) => Origin::Full(tcp),
+        None if sk.at != 0 && sock::is(peek(sk.at, offset!(state)), TimeWait) => Origin::Remainder(sk.at),
+        None => Origin::Nothing,
     };
+    let net: usize = if sk.at != 0 { peek(sk.at, offset!(net)) } else { packet::net(skb) };
     let mut segment = Segment::default();
-    if !skb.is_null() {
+    if skb != 0 {
         packet::read(skb, &raw mut segment);
         // `tcp_v4_rcv()` and `tcp_v6_rcv()` take the device from a segment that has found its socket.
         // https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c
-        if segment.tuple.netns == 0 && !sk.0.is_null() {
-            segment.tuple.netns = sk.netns();
+        if segment.tuple.netns == 0 && sk.at != 0 {
+            segment.tuple.netns = peek(net, offset!(net_inum));
         }
     }
-    let net = match (sk.0.is_null(), skb.is_null()) {
-        (false, _) => sk.net(),
-        (true, false) => packet::net(skb),
-        (true, true) => ptr::null(),
-    };
-    let full = if let Origin::Full(tcp) = origin { Some(tcp) } else { None };
-    reconcile::reset(net, full, (!skb.is_null()).then_some(segment.tcp_flags), reason);
+    reconcile::reset(net, full, (skb != 0).then_some(segment.tcp_flags), reason);
     if wants(&origin, &segment) {
-        tell(ctx, &origin, &segment, !skb.is_null(), reason);
+        tell(ctx, &origin, &segment, skb != 0, reason);
     }
 }
 
@@ -112,7 +194,7 @@ fn wants(origin: &Origin, segment: &Segment) -> bool {
 }
 
 #[inline(always)]
-fn tell(ctx: &BtfTracePointContext, origin: &Origin, segment: &Segment, passive: bool, reason: i32) {
+fn tell(ctx: &impl EbpfContext, origin: &Origin, segment: &Segment, passive: bool, reason: i32) {
     let now = emit::now();
     let urgency = match origin {
         Origin::Nothing if flood::beyond(&RESETS, 0, now) => {
@@ -159,18 +241,12 @@ fn tell(ctx: &BtfTracePointContext, origin: &Origin, segment: &Segment, passive:
 ///
 /// It inherits the cookie of the socket it was. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/inet_timewait_sock.c#L213>
 #[inline(always)]
-fn remainder(sk: Common, tuple: &Tuple, socket: *mut Socket) -> u8 {
-    let mut substate = 0u8;
-    // SAFETY: reads one byte of the remainder, checked by the helper; `socket` is ours.
+fn remainder(sk: usize, tuple: &Tuple, socket: *mut Socket) -> u8 {
+    // SAFETY: `socket` is ours.
     unsafe {
-        let from = sk.0.add(offset!(tw_substate) as usize);
-        if bpf_probe_read_kernel((&raw mut substate).cast(), 1, from.cast()) != 0 {
-            substate = 0;
-        }
-        addr_of_mut!((*socket).cookie).write(sk.known_cookie());
+        addr_of_mut!((*socket).cookie).write(Common(sk as *const u8).noted_cookie());
         addr_of_mut!((*socket).tuple).write(*tuple);
-        addr_of_mut!((*socket).tuple.netns).write(sk.netns());
         addr_of_mut!((*socket).state).write(TimeWait.number());
     }
-    substate
+    peek(sk, offset!(tw_substate))
 }

@@ -1,18 +1,23 @@
-//! `tcp:tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb[, int err])`
+//! `tcp:tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb[, int err])`, the end of
+//! `__tcp_retransmit_skb(struct sock *sk, struct sk_buff *skb, int segs)`, or a probe at its start
 //!
-//! For every attempt where the kernel gives the result too, else for those that left the host.
+//! For every attempt where the kernel gives the result too; the event without it is for those that left the host.
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_output.c#L3451-L3478>
 
 use super::wanted;
 use crate::{
+    attach::{Arguments as _, nested},
     counter::count,
     emit::{self, Urgency},
     kernel::{load, number, offset, setting},
-    nest, past,
+    past, refused,
     repeats::{self, Counted},
     sock::{Common, Tcp, is},
 };
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, fexit, kprobe},
+    programs::{BtfTracePointContext, FExitContext, ProbeContext},
+};
 use core::ptr::addr_of_mut;
 use tracer_common::{
     State::{Closing, FinWait1, LastAck, SynRecv, SynSent},
@@ -30,24 +35,33 @@ const IN_VAIN: u32 = 3;
 /// … so often because a timer ran out, does not get through. The kernel counts that after this event.
 const TIMEOUTS_BEFORE: u8 = 2;
 
-#[btf_tracepoint(function = "tcp_retransmit_skb")]
-pub(crate) fn retransmit(ctx: BtfTracePointContext) -> i32 {
-    nest::first(nest::Hook::Retransmit, || take(&ctx))
-}
+nested!(
+    btf_tracepoint(function = "tcp_retransmit_skb"),
+    BtfTracePointContext,
+    retransmit,
+    retransmit_nested,
+    Retransmit,
+    |ctx: &BtfTracePointContext| {
+        let result = if number!(retransmit_result_argument) == ABSENT { 0 } else { ctx.arg::<u32>(2) as i32 };
+        take(ctx.arg(0), ctx.arg(1), result);
+    }
+);
+nested!(fexit, FExitContext, retransmit_fexit, retransmit_fexit_nested, Retransmit, |ctx: &FExitContext| {
+    take(ctx.arg(0), ctx.arg(1), ctx.at(number!(retransmit_returns)) as i32)
+});
 
-#[btf_tracepoint(function = "tcp_retransmit_skb")]
-pub(crate) fn retransmit_nested(ctx: BtfTracePointContext) -> i32 {
-    nest::second(nest::Hook::Retransmit, || take(&ctx))
+#[kprobe]
+pub(crate) fn retransmit_kprobe(ctx: ProbeContext) -> u32 {
+    take(ctx.at(0) as *const u8, ctx.at(1) as *const u8, 0);
+    0
 }
 
 #[inline(always)]
-fn take(ctx: &BtfTracePointContext) {
-    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return };
+fn take(sk: *const u8, skb: *const u8, result: i32) {
+    let Some(tcp) = Common(sk).tcp() else { return };
     if !wanted(tcp) {
         return;
     }
-    let result = if number!(retransmit_result_argument) == ABSENT { 0 } else { ctx.arg::<u32>(2) as i32 };
-    let skb: *const u8 = ctx.arg(1);
     let length: u32 = load(skb, offset!(skb_len));
     let now = emit::now();
     let kept = past::get(tcp);
@@ -88,6 +102,9 @@ fn news(
     let state = tcp.common().state();
     // SAFETY: a live value, checked by the caller.
     unsafe { (*past).send_errno = if result < 0 { result.wrapping_neg() as u8 } else { 0 } }
+    if result >= 0 {
+        refused::forget(tcp);
+    }
     // An attempt to connect ends by such an error, and is told then.
     if is(state, SynSent) || is(state, SynRecv) {
         return 0;

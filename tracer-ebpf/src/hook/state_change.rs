@@ -1,18 +1,27 @@
-//! `sock:inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
+//! `sock:inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`, or the start of
+//! `inet_sk_state_store(struct sock *sk, int newstate)`
+//!
+//! `tcp_set_state()` ends in that function, and listen() calls it alone. What else tells the event is a connection that
+//! becomes a socket, and a listen() that fails: neither is needed.
 //!
 //! Fires before the store: `sk_state` is still the old one, `sk_err` is already set.
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/af_inet.c#L1339-L1352>
 
 use super::wanted;
 use crate::{
+    attach::{Arguments as _, nested},
     counter::count,
     emit::{self, Urgency},
     kernel::setting,
-    nest, past, reconcile, retry,
+    past, reconcile, refused, retry,
     sock::{Common, Tcp, is},
     task::Current,
 };
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    EbpfContext,
+    macros::{btf_tracepoint, fentry, kprobe},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext},
+};
 use aya_log_ebpf::debug;
 use core::ptr::addr_of_mut;
 use tracer_common::{
@@ -28,23 +37,41 @@ use tracer_common::{
     },
 };
 
-#[btf_tracepoint(function = "inet_sock_set_state")]
-pub(crate) fn state_change(ctx: BtfTracePointContext) -> i32 {
-    nest::first(nest::Hook::StateChange, || take(&ctx))
+nested!(
+    btf_tracepoint(function = "inet_sock_set_state"),
+    BtfTracePointContext,
+    state_change,
+    state_change_nested,
+    StateChange,
+    |ctx: &BtfTracePointContext| take(ctx, ctx.arg(0), ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8)
+);
+nested!(
+    fentry,
+    FEntryContext,
+    state_change_fentry,
+    state_change_fentry_nested,
+    StateChange,
+    |ctx: &FEntryContext| stored(ctx, ctx.arg(0), ctx.arg::<u32>(1) as u8)
+);
+
+#[kprobe]
+pub(crate) fn state_change_kprobe(ctx: ProbeContext) -> u32 {
+    stored(&ctx, ctx.at(0) as *const u8, ctx.at(1) as u8);
+    0
 }
 
-#[btf_tracepoint(function = "inet_sock_set_state")]
-pub(crate) fn state_change_nested(ctx: BtfTracePointContext) -> i32 {
-    nest::second(nest::Hook::StateChange, || take(&ctx))
+/// `inet_sk_state_store()` tells no old state: it is still there.
+#[inline(always)]
+fn stored(ctx: &impl EbpfContext, sk: *const u8, new: u8) {
+    take(ctx, sk, Common(sk).state(), new);
 }
 
 #[inline(always)]
-fn take(ctx: &BtfTracePointContext) {
-    let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
+fn take(ctx: &impl EbpfContext, sk: *const u8, old: u8, new: u8) {
     if old == new {
         return; // a second close(), `ss -K` of a listener
     }
-    let sk = Common(ctx.arg(0));
+    let sk = Common(sk);
     let passes = setting!(every_event) == 0 && passes_by(sk, old, new);
     if passes && !reconcile::may_abort(sk, new) {
         count(Counter::Unneeded);
@@ -122,6 +149,7 @@ fn keep(tcp: Tcp, old: u8, new: u8, now: u64) -> *mut Past {
     unsafe {
         if is(new, Established) {
             (*past).established_ns = now;
+            (*past).send_errno = 0; // the SYN did leave
         } else if is(new, CloseWait) {
             (*past).fin_received_ns = now;
         } else if (is(new, FinWait1) || is(new, LastAck)) && tcp.owned() {
@@ -169,6 +197,7 @@ fn begin(past: *mut Past, new: u8, now: u64) {
 fn needed(tcp: Tcp, old: u8, new: u8, kept: *mut Past, now: u64) -> Option<Urgency> {
     if is(new, Close) && tcp.err() != 0 {
         retry::note_failure(tcp, kept, old, now);
+        refused::settle(tcp, kept);
         return Some(Urgency::Now);
     }
     let needed = setting!(every_event) != 0

@@ -1,21 +1,23 @@
-//! `tcp:tcp_retransmit_synack(const struct sock *sk, const struct request_sock *req)`
+//! `tcp:tcp_retransmit_synack(const struct sock *sk, const struct request_sock *req)`, or the start of
+//! `tcp_rtx_synack()`, which takes the same
 //!
 //! `sk` is the listener. By the timer of the request, and for a SYN that is repeated; before it is counted.
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_output.c#L4430-L4455>,
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/inet_connection_sock.c#L1040-L1130>
 
 use crate::{
+    attach::{Arguments as _, nested},
     counter::count,
     emit::{self, Urgency},
     filter,
     flood::{self, Seconds},
     kernel::{load, number, offset, peek, setting},
-    nest, past,
+    past,
     sock::Common,
 };
 use aya_ebpf::{
-    macros::{btf_map, btf_tracepoint},
-    programs::BtfTracePointContext,
+    macros::{btf_map, btf_tracepoint, fentry, kprobe},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 use core::{mem::MaybeUninit, ptr::addr_of_mut};
 use tracer_common::{
@@ -28,20 +30,28 @@ use tracer_common::{
 #[btf_map]
 static SYNACKS: Seconds<1> = Seconds::new();
 
-#[btf_tracepoint(function = "tcp_retransmit_synack")]
-pub(crate) fn synack(ctx: BtfTracePointContext) -> i32 {
-    nest::first(nest::Hook::Synack, || take(&ctx))
-}
+nested!(
+    btf_tracepoint(function = "tcp_retransmit_synack"),
+    BtfTracePointContext,
+    synack,
+    synack_nested,
+    Synack,
+    |ctx: &BtfTracePointContext| take(ctx.arg(0), ctx.arg(1))
+);
+nested!(fentry, FEntryContext, synack_fentry, synack_fentry_nested, Synack, |ctx: &FEntryContext| take(
+    ctx.arg(0),
+    ctx.arg(1)
+));
 
-#[btf_tracepoint(function = "tcp_retransmit_synack")]
-pub(crate) fn synack_nested(ctx: BtfTracePointContext) -> i32 {
-    nest::second(nest::Hook::Synack, || take(&ctx))
+#[kprobe]
+pub(crate) fn synack_kprobe(ctx: ProbeContext) -> u32 {
+    take(ctx.at(0) as *const u8, ctx.at(1) as *const u8);
+    0
 }
 
 #[inline(always)]
-fn take(ctx: &BtfTracePointContext) {
-    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return };
-    let request: *const u8 = ctx.arg(1);
+fn take(listener: *const u8, request: *const u8) {
+    let Some(tcp) = Common(listener).tcp() else { return };
     let mut tuple = MaybeUninit::<Tuple>::uninit();
     // A request begins as every socket does, with what they have in common.
     Common(request).tuple(load(request, offset!(num)), tuple.as_mut_ptr());

@@ -1,14 +1,18 @@
-//! `tcp:tcp_probe(struct sock *sk, struct sk_buff *skb)`
+//! `tcp:tcp_probe(struct sock *sk, struct sk_buff *skb)`, or the start of `tcp_rcv_established()`, which takes the same
 //!
 //! For every segment that comes for an ESTABLISHED connection, before it is judged. The distance from which a RST
 //! came, and that of the peer, are kept beside the socket: `tcp_reset()` tells nothing of the segment.
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L6145-L6157>
 
 use crate::{
-    nest, packet, past,
+    attach::{Arguments as _, nested},
+    packet, past,
     sock::{Common, Tcp},
 };
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, fentry, kprobe},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext},
+};
 use tracer_common::record::socket::{INCOMING, Past, TTL_VARIES};
 
 /// The flag of RST in a TCP header, RFC 9293.
@@ -20,21 +24,29 @@ const FIRST: u32 = 8;
 /// way that changes proves nothing.
 const ONE_OF: u32 = 32;
 
-#[btf_tracepoint(function = "tcp_probe")]
-pub(crate) fn ttl(ctx: BtfTracePointContext) -> i32 {
-    nest::first(nest::Hook::Ttl, || take(&ctx))
-}
+nested!(
+    btf_tracepoint(function = "tcp_probe"),
+    BtfTracePointContext,
+    ttl,
+    ttl_nested,
+    Ttl,
+    |ctx: &BtfTracePointContext| take(ctx.arg(0), ctx.arg(1))
+);
+nested!(fentry, FEntryContext, ttl_fentry, ttl_fentry_nested, Ttl, |ctx: &FEntryContext| take(
+    ctx.arg(0),
+    ctx.arg(1)
+));
 
-#[btf_tracepoint(function = "tcp_probe")]
-pub(crate) fn ttl_nested(ctx: BtfTracePointContext) -> i32 {
-    nest::second(nest::Hook::Ttl, || take(&ctx))
+#[kprobe]
+pub(crate) fn ttl_kprobe(ctx: ProbeContext) -> u32 {
+    take(ctx.at(0) as *const u8, ctx.at(1) as *const u8);
+    0
 }
 
 #[inline(always)]
-fn take(ctx: &BtfTracePointContext) {
-    let skb: *const u8 = ctx.arg(1);
+fn take(sk: *const u8, skb: *const u8) {
     let reset = packet::taken_flags(skb) & TCP_RST != 0;
-    let Some(tcp) = Common(ctx.arg(0)).tcp() else { return };
+    let Some(tcp) = Common(sk).tcp() else { return };
     let number = tcp.segments_received();
     if !reset && number >= FIRST && number & (ONE_OF - 1) != 0 {
         return;

@@ -4,7 +4,7 @@ pub mod exit;
 pub mod value;
 pub mod watch;
 
-use crate::pattern::Lang;
+use crate::{backend::Backend, pattern::Lang};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use std::ffi::OsString;
 use tracer_common::settings::FILTER_ENTRIES;
@@ -93,6 +93,9 @@ pub struct DoctorArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Take the kernel's events by auto, tracepoint, fentry or kprobe
+    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = value::backend)]
+    pub backend: Backend,
     /// Show what the kernel's verifier says
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,

@@ -1,7 +1,7 @@
 //! The flags of `watch` and `demo`.
 
 use super::value::{self, Cgroup, Namespace, Network, Ports, Threshold};
-use crate::{finding::Severity, pattern};
+use crate::{backend::Backend, finding::Severity, pattern};
 use clap::{ArgAction, Args, ValueEnum};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -125,6 +125,9 @@ pub struct WatchArgs {
     /// Change a threshold of those below; may be repeated
     #[arg(long, value_name = "ID.KEY=VALUE", value_parser = value::threshold, help_heading = THRESHOLDS)]
     pub set: Vec<Threshold>,
+    /// Take the kernel's events by auto, tracepoint, fentry or kprobe
+    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = value::backend, help_heading = RUN)]
+    pub backend: Backend,
     /// Attach nothing that slows system calls; it says what is lost by that
     #[arg(long, help_heading = RUN)]
     pub no_syscalls: bool,
@@ -151,6 +154,15 @@ pub struct DemoArgs {
     /// Switch a pattern off, to see the demo miss it
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = value::pattern)]
     pub exclude: Vec<&'static str>,
+    /// Take the kernel's events by auto, tracepoint, fentry or kprobe
+    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = value::backend)]
+    pub backend: Backend,
+    /// Make each situation happen on one path only; another number picks other paths
+    #[arg(long, value_name = "TURN", hide = true)]
+    pub once: Option<usize>,
+    /// Write NDJSON, one line a situation and path
+    #[arg(long, hide = true)]
+    pub json: bool,
     /// Show every message
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,

@@ -4,7 +4,8 @@ use crate::{
     cli::{DoctorArgs, exit::Exit},
     engine::Polling,
     kernel::{
-        hooks::{HOOKS, Point},
+        attach::Options,
+        hooks::HOOKS,
         namespace::{NoTcpDiag, SockDiag},
         probes::Probes,
         refusal::{Refusal, prepare},
@@ -56,7 +57,7 @@ struct Report {
 /// # Errors
 /// When standard output cannot be written.
 pub fn run(arguments: &DoctorArgs) -> Result<Exit> {
-    let report = examine()?;
+    let report = examine(arguments)?;
     let mut out = std::io::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&report).context("writing the report")?)?;
@@ -71,7 +72,7 @@ pub fn run(arguments: &DoctorArgs) -> Result<Exit> {
     Ok(report.exit.unwrap_or(Exit::Done))
 }
 
-fn examine() -> Result<Report> {
+fn examine(arguments: &DoctorArgs) -> Result<Report> {
     let lockdown = match rights::lockdown() {
         Lockdown::None => "none",
         Lockdown::Integrity => "integrity",
@@ -105,7 +106,8 @@ fn examine() -> Result<Report> {
         }
         Ok((btf, vocabulary)) => {
             report.absent_members.clone_from(&vocabulary.absent);
-            let probes = Probes::attach(&Settings::NONE, &vocabulary, &btf, RING, false, |_| None)?;
+            let options = Options { ring_bytes: RING, backend: arguments.backend, ..Options::default() };
+            let probes = Probes::attach(&Settings::NONE, &vocabulary, &btf, options, |_| None)?;
             report.probes = probe_records(&probes);
             for status in &probes.statuses {
                 if let Err(refusal) = &status.outcome {
@@ -147,16 +149,14 @@ pub(super) fn lost_without(program: &'static str) -> impl Iterator<Item = &'stat
 /// Each probe as records tell it.
 pub(super) fn probe_records(probes: &Probes) -> Vec<Probe> {
     let record = |status: &crate::kernel::probes::Status| {
-        let kind = match status.hook.point {
-            Point::Tracepoint(_) | Point::Calls(_) => "tracepoint",
-            Point::Iterator(..) => "iterator",
-        };
+        let attached = status.outcome.as_ref().ok();
+        let point = attached.map(|attached| attached.point.clone());
         Probe {
             name: status.hook.program,
-            point: status.outcome.as_ref().map_or(status.hook.point.name(), |point| point),
-            attached: status.outcome.is_ok().then_some(kind),
+            point: point.unwrap_or_else(|| status.hook.point.name().to_owned()),
+            attached: attached.map(|attached| attached.way.name()),
             why_not: status.outcome.as_ref().err().map(|refusal| refusal.why.clone()),
-            lost: status.outcome.is_err().then_some(status.hook.without),
+            lost: attached.map_or(Some(status.hook.without), |attached| attached.lacks),
         }
     };
     probes.statuses.iter().map(record).collect()
@@ -183,7 +183,12 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
     writeln!(out, "  sock_diag  {}", report.socket_questions)?;
     for probe in &report.probes {
         match (probe.attached, &probe.why_not) {
-            (Some(how), _) => writeln!(out, "  ok    {:<15} {how} {}", probe.name, probe.point)?,
+            (Some(how), _) => {
+                writeln!(out, "  ok    {:<15} {how} {}", probe.name, probe.point)?;
+                if let Some(lost) = probe.lost {
+                    writeln!(out, "        not seen there: {lost}")?;
+                }
+            }
             (None, why) => {
                 writeln!(out, "  FAIL  {:<15} {}", probe.name, why.as_deref().unwrap_or("unknown"))?;
                 writeln!(out, "        without it: {}", probe.lost.unwrap_or("nothing"))?;

@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+mod files;
 pub mod list;
 pub mod schema;
 pub mod sockets;

@@ -7,6 +7,7 @@ use crate::{
     event::{Cookie, Owner, Snapshot, Source, What},
     finding::Party,
     kernel::{
+        attach::Options,
         cgroup::Hierarchy,
         clock::{self, TickRate},
         hooks::{Hook, Point},
@@ -76,7 +77,8 @@ fn look() -> Result<Vec<Sight>> {
     let (types, vocabulary) = prepare()?;
     let unneeded =
         |hook: &Hook| (!matches!(hook.point, Point::Iterator(..))).then_some("a look needs no events");
-    let mut probes = Probes::attach(&Settings::NONE, &vocabulary, &types, RING, false, unneeded)?;
+    let options = Options { ring_bytes: RING, ..Options::default() };
+    let mut probes = Probes::attach(&Settings::NONE, &vocabulary, &types, options, unneeded)?;
     for status in &probes.statuses {
         match &status.outcome {
             Err(refusal) if refusal.rights => bail!(Refusal::Rights(refusal.why.clone())),
@@ -113,7 +115,7 @@ fn look() -> Result<Vec<Sight>> {
 struct Found {
     hz: u32,
     /// The first holder of each socket that has one.
-    holders: HashMap<Cookie, Owner>,
+    holders: HashMap<Cookie, (Tuple, Owner)>,
     sights: Vec<Sight>,
 }
 
@@ -127,13 +129,25 @@ impl Found {
             let What::Holder { end, fd, place } = event.what else { continue };
             let (pid, comm) = (event.task.pid, event.task.comm);
             let holder = Owner { pid, comm, source: Source::Scan, fd: Some(fd), place };
-            let first = *self.holders.entry(end.cookie).or_insert(holder);
+            let (_, first) = *self.holders.entry(end.cookie).or_insert((end.tuple(), holder));
             if end.stalled() {
                 self.sight(Wrong::ZeroWindow, &end, Some(first));
             } else if end.state == State::CloseWait {
                 self.sight(Wrong::CloseWait, &end, Some(first));
             }
         }
+    }
+
+    /// Who holds a socket; where the programs know no cookies, whoever holds the only one with its addresses.
+    fn holder(&self, cookie: u64, tuple: Tuple) -> Option<Owner> {
+        let by_cookie = self.holders.get(&Cookie(cookie));
+        let (_, owner) = by_cookie.or_else(|| {
+            let numbered =
+                |(other, (at, _)): &(&Cookie, &(Tuple, Owner))| other.of_kernel().is_none() && *at == tuple;
+            let mut same = self.holders.iter().filter(numbered).map(|(_, holder)| holder);
+            same.next().filter(|_| same.next().is_none())
+        })?;
+        Some(*owner)
     }
 
     fn sight(&mut self, wrong: Wrong, end: &Snapshot, owner: Option<Owner>) {
@@ -157,7 +171,7 @@ impl Found {
         for one in listeners.iter().filter(|one| one.depth > 0) {
             let mut tuple = Tuple { netns, ..Tuple::default() };
             (tuple.local, tuple.local_port) = (words(one.local.ip()), one.local.port());
-            let owner = self.holders.get(&Cookie(one.cookie)).copied();
+            let owner = self.holder(one.cookie, tuple);
             self.sights.push(Sight {
                 wrong: if one.full() { Wrong::QueueFull } else { Wrong::QueueWaits },
                 party: party(tuple, one.cookie, Some(State::Listen), owner),
@@ -194,7 +208,7 @@ impl Found {
             };
             self.sights.push(Sight {
                 wrong,
-                party: party(tuple, one.cookie, state, self.holders.get(&Cookie(one.cookie)).copied()),
+                party: party(tuple, one.cookie, state, self.holder(one.cookie, tuple)),
                 serves: false,
                 silent: None,
                 queue: None,

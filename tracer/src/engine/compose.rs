@@ -122,7 +122,7 @@ fn party(snapshot: &Snapshot, owner: Option<Owner>, at: Time) -> Party {
     Party {
         tuple: snapshot.tuple(),
         // The engine's own subjects stand for a socket that may have none.
-        cookie: Some(Cookie(snapshot.socket.cookie)).filter(|cookie| cookie.0 != 0),
+        cookie: Some(Cookie(snapshot.socket.cookie)).filter(|cookie| cookie.of_kernel().is_some()),
         state: Some(snapshot.state),
         direction: direction(&snapshot.past),
         age: snapshot.age(at),

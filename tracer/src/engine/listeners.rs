@@ -112,6 +112,22 @@ impl Listeners {
         }
     }
 
+    /// What the programs call a listener that a look has found by its cookie. Where they know no cookies, it is the only
+    /// one at its address.
+    pub(super) fn known_as(&self, cookie: Cookie, tuple: Tuple) -> Cookie {
+        if self.by_cookie.contains_key(&cookie) {
+            return cookie;
+        }
+        let numbered = |other: &&Cookie| other.of_kernel().is_none();
+        let here = |other: &&Cookie| self.get(**other).is_some_and(|known| known.tuple.local == tuple.local);
+        let at_port = self.by_port.get(&(tuple.netns, tuple.local_port));
+        let mut same = at_port.into_iter().flatten().filter(numbered).filter(here);
+        match (same.next(), same.next()) {
+            (Some(only), None) => *only,
+            _ => cookie,
+        }
+    }
+
     /// Whether a look should say first whose a listener is.
     pub(super) fn in_doubt(&self, cookie: Cookie, now: Time) -> bool {
         let confirmed = |listener: &Listener| listener.confirmed.is_some_and(|at| now.since(at) < CONFIRMED);

@@ -50,6 +50,7 @@ impl Engine {
 
     /// A look at a listener's queue.
     pub(super) fn queue(&mut self, at: Time, cookie: Cookie, tuple: Tuple, look: QueueLook) {
+        let cookie = self.listeners.known_as(cookie, tuple);
         let look = self.listeners.own(cookie, tuple.netns, at, look);
         if !self.listeners.look(cookie, at, look) {
             return;

@@ -19,12 +19,19 @@ const ALL: &str = "sys_exit";
 /// Where the kernel tells the numbers of its tracepoints, if somebody has mounted it.
 const TRACEFS: &str = "/sys/kernel/tracing";
 
-/// Attaches the program at the exit of each call; where that cannot be had, its other form at the exit of all.
-pub(super) fn start(ebpf: &mut Ebpf, name: &str, calls: &[&str], btf: &Btf) -> Result<&'static str, Refusal> {
-    let Err(error) = at_each(ebpf, name, calls) else { return Ok(EACH) };
+/// Attaches the program at the exit of each call; where that cannot be had, its other form at the exit of all. Where it is
+/// then, and its name.
+pub(super) fn start(
+    ebpf: &mut Ebpf,
+    name: &str,
+    calls: &[&str],
+    btf: &Btf,
+) -> Result<(&'static str, String), Refusal> {
+    let Err(error) = at_each(ebpf, name, calls) else { return Ok((EACH, name.to_owned())) };
     tracing::info!("tracepoints of single system calls: {error}");
-    at_all(ebpf, &format!("{name}_raw"), btf).map_err(|error| refusal(&error))?;
-    Ok(ALL)
+    let name = format!("{name}_raw");
+    at_all(ebpf, &name, btf).map_err(|error| refusal(&error))?;
+    Ok((ALL, name))
 }
 
 fn at_each(ebpf: &mut Ebpf, name: &str, calls: &[&str]) -> Result<(), ProgramError> {

@@ -1,18 +1,30 @@
-//! The hooks: which kernel event each program takes, and what is lost without it. The only such list.
+//! The hooks: which kernel events and functions each program takes, and what is lost without it. The only such list.
 
-/// A kernel event and the program that takes it.
+use super::functions::{
+    Ends::{AtEnd, AtEndOrStart, AtStart},
+    Function,
+};
+use tracer_common::layout::{ABSENT, Numbers};
+
+/// A kernel event, or functions that tell the same, and the programs that take it.
 #[derive(Debug)]
 pub struct Hook {
     /// Name of the program, and of its files on both sides of the kernel boundary.
     pub program: &'static str,
     /// Where it goes.
     pub point: Point,
+    /// Functions of which all that are not optional tell the same, perhaps more.
+    pub functions: &'static [Function],
+    /// What the event does not show on a kernel with these numbers, or what is bad about it.
+    pub lacks: fn(&Numbers) -> Option<Lack>,
     /// Whether it fires in interrupts: a second program then takes what meets the first one running on its CPU.
     pub nests: bool,
-    /// Whether it makes every system call of the host slower, so that it is attached only where it is needed.
+    /// Whether the event makes every system call of the host slower, so that it is attached only where it is needed.
     pub taxes_calls: bool,
     /// Whether it is attached only where a pattern that is on needs it.
     pub optional: bool,
+    /// Whether it is needed only where what is kept beside sockets is found by their address.
+    pub by_address: bool,
     /// What cannot be told without it, for a person.
     pub without: &'static str,
 }
@@ -29,8 +41,17 @@ pub enum Point {
     Iterator(&'static str, &'static [&'static str]),
 }
 
+/// Why the functions are better than the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// It does not show this, for a person.
+    Sight(&'static str),
+    /// It costs more.
+    Price,
+}
+
 impl Hook {
-    /// The names of its programs.
+    /// The names of its programs at the event.
     pub fn programs(&self) -> impl Iterator<Item = String> + use<> {
         let second = self.nests.then(|| format!("{}_nested", self.program));
         [self.program.to_owned()].into_iter().chain(second)
@@ -47,142 +68,169 @@ impl Point {
     }
 }
 
+/// A hook in interrupts, at the tracepoint of this name.
+const fn event(program: &'static str, tracepoint: &'static str) -> Hook {
+    Hook {
+        program,
+        point: Point::Tracepoint(tracepoint),
+        functions: &[],
+        lacks: |_| None,
+        nests: true,
+        taxes_calls: false,
+        optional: false,
+        by_address: false,
+        without: "",
+    }
+}
+
+/// The same in process context alone.
+const fn act(program: &'static str, tracepoint: &'static str) -> Hook {
+    Hook { nests: false, ..event(program, tracepoint) }
+}
+
+/// An iterator, and the members its context must have.
+const fn iterator(program: &'static str, name: &'static str, members: &'static [&'static str]) -> Hook {
+    Hook { point: Point::Iterator(name, members), ..act(program, name) }
+}
+
+/// The context of `iter/task_file`.
+const TASK_FILE: &[&str] = &["meta", "task", "fd", "file"];
+
 /// Every hook. The first is the one without which there is nothing to tell.
 pub const HOOKS: &[Hook] = &[
     Hook {
-        program: "state_change",
-        point: Point::Tracepoint("inet_sock_set_state"),
-        nests: true,
-        taxes_calls: false,
-        optional: false,
+        functions: &[Function::new(
+            "state_change",
+            &["inet_sk_state_store"],
+            AtStart,
+            &["struct sock *", "int"],
+        )],
         without: "everything: no connection is seen",
+        ..event("state_change", "inet_sock_set_state")
     },
     Hook {
-        program: "reset_received",
-        point: Point::Tracepoint("tcp_receive_reset"),
-        nests: true,
-        taxes_calls: false,
-        optional: false,
+        functions: &[Function::new("reset_received", &["tcp_reset"], AtStart, &["struct sock *"])],
         without: "whether an error came with a RST",
+        ..event("reset_received", "tcp_receive_reset")
     },
     Hook {
-        program: "reset_sent",
-        point: Point::Tracepoint("tcp_send_reset"),
-        nests: true,
-        taxes_calls: false,
-        optional: false,
+        functions: &[
+            Function::new("reset_sent_v4", &["tcp_v4_send_reset"], AtStart, &["struct sock *", "sk_buff *"]),
+            Function::new("reset_sent_v6", &["tcp_v6_send_reset"], AtStart, &["struct sock *", "sk_buff *"]),
+            Function::new("reset_sent_active", &["tcp_send_active_reset"], AtStart, &["struct sock *"]),
+        ],
+        lacks: |numbers| {
+            let lack = Lack::Sight("RSTs for which this host has no full socket");
+            (numbers.reset_reason_argument == ABSENT).then_some(lack)
+        },
         without: "who sent a RST from this host, and why",
+        ..event("reset_sent", "tcp_send_reset")
     },
     Hook {
-        program: "send_length",
-        point: Point::Tracepoint("sock_send_length"),
-        nests: false,
-        taxes_calls: false,
-        optional: false,
+        functions: &[
+            Function::new("send_length", &["tcp_sendmsg"], AtEnd, &["struct sock *", "struct msghdr *"]),
+            Function::new(
+                "send_page",
+                &["tcp_sendpage"],
+                AtEnd,
+                &["struct sock *", "struct page *", "int", "size_t", "int"],
+            )
+            .if_there(),
+        ],
         without: "errnos of send calls as they happen, and owners of accepted sockets",
+        ..act("send_length", "sock_send_length")
     },
     Hook {
-        program: "receive_length",
-        point: Point::Tracepoint("sock_recv_length"),
-        nests: false,
-        taxes_calls: false,
-        optional: false,
+        functions: &[Function::new("receive_length", &["tcp_recvmsg"], AtEnd, &["struct sock *"])],
         without: "errnos of receive calls as they happen, end of file, and owners of accepted sockets",
+        ..act("receive_length", "sock_recv_length")
     },
     Hook {
-        program: "error",
-        point: Point::Tracepoint("inet_sk_error_report"),
-        nests: true,
-        taxes_calls: false,
-        optional: false,
+        functions: &[Function::new(
+            "error",
+            &["sk_error_report", "sock_def_error_report"],
+            AtStart,
+            &["struct sock *"],
+        )],
         without: "the error events of --events",
+        ..event("error", "inet_sk_error_report")
     },
     Hook {
-        program: "retransmit",
-        point: Point::Tracepoint("tcp_retransmit_skb"),
-        nests: true,
-        taxes_calls: false,
-        optional: false,
+        functions: &[Function::new(
+            "retransmit",
+            &["__tcp_retransmit_skb"],
+            AtEndOrStart,
+            &["struct sock *", "sk_buff *"],
+        )],
+        lacks: |numbers| {
+            let lack = Lack::Sight("segments sent again that do not leave this host");
+            (numbers.retransmit_result_argument == ABSENT).then_some(lack)
+        },
         without: "ICMP errors on live connections, and segments that do not leave this host",
+        ..event("retransmit", "tcp_retransmit_skb")
     },
     Hook {
-        program: "drop",
-        point: Point::Tracepoint("kfree_skb"),
-        nests: true,
-        taxes_calls: false,
         optional: true,
-        without: "RSTs and SYNs that an open connection refuses",
+        without: "RSTs and SYNs that an open connection refuses, and what keeps segments on this host",
+        ..event("drop", "kfree_skb")
     },
     Hook {
-        program: "synack",
-        point: Point::Tracepoint("tcp_retransmit_synack"),
-        nests: true,
-        taxes_calls: false,
+        functions: &[Function::new(
+            "synack",
+            &["tcp_rtx_synack"],
+            AtStart,
+            &["struct sock *", "struct request_sock *"],
+        )],
         optional: true,
         without: "clients whose handshake does not come to its end, and queues of half-open connections",
+        ..event("synack", "tcp_retransmit_synack")
     },
     Hook {
-        program: "ttl",
-        point: Point::Tracepoint("tcp_probe"),
-        nests: true,
-        taxes_calls: false,
+        functions: &[Function::new(
+            "ttl",
+            &["tcp_rcv_established"],
+            AtStart,
+            &["struct sock *", "sk_buff *"],
+        )],
         optional: true,
         without: "whether a RST came from where the peer is",
+        ..event("ttl", "tcp_probe")
     },
     Hook {
-        program: "call",
         point: Point::Calls(&["connect", "accept", "accept4", "shutdown", "setsockopt", "getsockopt"]),
-        nests: false,
+        functions: &[
+            Function::new("call_connect", &["__sys_connect"], AtEnd, &["int", "", "int"]).exactly(),
+            Function::new("call_accept", &["__sys_accept4"], AtEnd, &["int", "", "", "int"]).exactly(),
+            Function::new("call_shutdown", &["__sys_shutdown"], AtEnd, &["int", "int"]).exactly(),
+            Function::new("call_setsockopt", &["__sys_setsockopt"], AtEnd, &["int", "int", "int", "", "int"])
+                .exactly(),
+            Function::new("call_getsockopt", &["__sys_getsockopt"], AtEnd, &["int", "int", "int", "", ""])
+                .exactly(),
+        ],
+        lacks: |_| Some(Lack::Price),
         taxes_calls: true,
         optional: true,
         without: "errnos of connect(), accept() and socket options, and what SO_ERROR told",
+        ..act("call", "")
     },
+    Hook { without: "whether a broken connection sent SIGPIPE", ..act("signal", "signal_generate") },
+    Hook { without: "processes that SIGPIPE killed", ..act("exit", "sched_process_exit") },
     Hook {
-        program: "signal",
-        point: Point::Tracepoint("signal_generate"),
-        nests: false,
-        taxes_calls: false,
-        optional: false,
-        without: "whether a broken connection sent SIGPIPE",
-    },
-    Hook {
-        program: "exit",
-        point: Point::Tracepoint("sched_process_exit"),
-        nests: false,
-        taxes_calls: false,
-        optional: false,
-        without: "processes that SIGPIPE killed",
-    },
-    Hook {
-        program: "cgroup",
-        point: Point::Tracepoint("cgroup_mkdir"),
-        nests: false,
-        taxes_calls: false,
-        optional: false,
         without: "names of cgroups and containers that are gone when something is told of them",
+        ..act("cgroup", "cgroup_mkdir")
     },
     Hook {
-        program: "sample",
-        point: Point::Iterator("tcp", &["meta", "sk_common"]),
-        nests: false,
-        taxes_calls: false,
-        optional: false,
-        without: "sockets older than the tracer",
+        by_address: true,
+        without: "which socket an address is, on kernels whose programs have no storage of sockets",
+        ..event("destroy", "tcp_destroy_sock")
     },
+    Hook { without: "sockets older than the tracer", ..iterator("sample", "tcp", &["meta", "sk_common"]) },
     Hook {
-        program: "quiet",
-        point: Point::Iterator("task_file", &["meta", "task", "fd", "file"]),
-        nests: false,
-        taxes_calls: false,
-        optional: false,
         without: "connections that stall or are silent: nothing else shows them",
+        ..iterator("quiet", "task_file", TASK_FILE)
     },
     Hook {
-        program: "holder",
-        point: Point::Iterator("task_file", &["meta", "task", "fd", "file"]),
-        nests: false,
-        taxes_calls: false,
-        optional: false,
         without: "owners of sockets older than the tracer, and leaks: they are confirmed by their descriptors",
+        ..iterator("holder", "task_file", TASK_FILE)
     },
 ];

@@ -197,12 +197,12 @@ pub fn enter<T: Send>(namespace: &Namespace, work: impl FnOnce() -> T + Send) ->
     result.with_context(|| format!("entering the network namespace of {}", namespace.name))
 }
 
-/// Looks for sockets of the namespace of the calling thread, each by its addresses and cookie. All are unknown where
+/// Looks for sockets of the namespace of the calling thread, each by its addresses and the cookie, if it has one. All are unknown where
 /// the kernel has no [`SockDiag`].
 pub fn sockets(asked: &[(Cookie, Tuple)]) -> Vec<(Cookie, Presence)> {
     let mut diag = SockDiag::open();
     let mut look = |cookie: Cookie, tuple: &Tuple| match &mut diag {
-        Ok(diag) => presence(diag, tuple, Some(cookie.0)),
+        Ok(diag) => presence(diag, tuple, cookie.of_kernel()),
         Err(_) => Presence::Unknown,
     };
     asked.iter().map(|(cookie, tuple)| (*cookie, look(*cookie, tuple))).collect()

@@ -1,15 +1,17 @@
 //! Loads the programs, attaches them, and says of each why not. The only user of aya.
 
 use super::{
-    btf, calls, counted,
-    hooks::{HOOKS, Hook, Point},
+    attach::{Attached, Options, SECOND, start},
+    btf, counted, functions,
+    hooks::{HOOKS, Hook},
     vocabulary::Vocabulary,
 };
+use crate::backend::Backend;
 use anyhow::{Context, Result, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader, VerifierLogLevel,
     maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf},
-    programs::{BtfTracePoint, Iter, ProgramError},
+    programs::{Iter, ProgramError},
 };
 use aya_log::{EbpfLogger, Level};
 use log::Log;
@@ -30,13 +32,16 @@ use zerocopy::IntoBytes;
 /// The programs, as `build.rs` made them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
 
+/// Sockets of which something is kept where that is found by their address: 40 MB, which the kernel takes at once.
+const SOCKETS: u32 = 131_072;
+
 /// How a hook stands.
 #[derive(Debug)]
 pub struct Status {
     /// Which.
     pub hook: &'static Hook,
-    /// The kernel's event it is attached to (iterators: loaded for), or why not.
-    pub outcome: Result<&'static str, Refusal>,
+    /// How it is attached (iterators: loaded), or why not.
+    pub outcome: Result<Attached, Refusal>,
 }
 
 /// Why a hook could not be had.
@@ -64,13 +69,26 @@ pub struct Probes {
     explained: PerCpuHashMap<MapData, u64, Explained>,
     reconcile: bool,
     log: Option<EbpfLogger<&'static dyn Log>>,
-    /// Each hook of [`HOOKS`], in its order.
+    /// Each hook of [`HOOKS`] that applies here, in its order.
     pub statuses: Vec<Status>,
 }
 
+impl Refusal {
+    /// The kernel has no such thing.
+    pub(super) const fn absent(why: String) -> Self {
+        Self { why, rights: false, unwanted: false, verifier: None }
+    }
+
+    pub(super) fn unwanted(why: &str) -> Self {
+        Self { why: why.to_owned(), rights: false, unwanted: true, verifier: None }
+    }
+}
+
 impl Probes {
-    /// Loads and attaches everything that this kernel and these rights allow, but what `leave_out` gives a reason
-    /// for; `log` for lines of the programs themselves.
+    /// Loads and attaches everything that this kernel and these rights allow, but what `leave_out` gives a reason for.
+    ///
+    /// Where an event does not show all, and only kernel probes would, everything is loaded once more, for programs that
+    /// take pointers for numbers: that costs more at each event.
     ///
     /// # Errors
     /// When nothing could be loaded at all. A hook that could not be attached is a [`Status`], not an error.
@@ -78,41 +96,69 @@ impl Probes {
         settings: &Settings,
         vocabulary: &Vocabulary,
         types: &btf::Btf,
-        ring_bytes: u32,
-        log: bool,
+        options: Options,
         leave_out: impl Fn(&Hook) -> Option<&'static str>,
+    ) -> Result<Self> {
+        let probed = options.backend == Backend::Kprobe || vocabulary.numbers.probed != 0;
+        let first = Self::load(settings, vocabulary, types, options, probed, &leave_out)?;
+        if options.backend != Backend::Auto || probed || !first.is_blind() || !functions::has_kernel_probes()
+        {
+            return Ok(first);
+        }
+        drop(first);
+        Self::load(settings, vocabulary, types, options, true, &leave_out)
+    }
+
+    /// Whether a hook sees less than its functions would show.
+    fn is_blind(&self) -> bool {
+        self.statuses.iter().any(|status| match &status.outcome {
+            Ok(attached) => attached.lacks.is_some(),
+            Err(refusal) => !refusal.unwanted && !status.hook.functions.is_empty(),
+        })
+    }
+
+    fn load(
+        settings: &Settings,
+        vocabulary: &Vocabulary,
+        types: &btf::Btf,
+        options: Options,
+        probed: bool,
+        leave_out: &impl Fn(&Hook) -> Option<&'static str>,
     ) -> Result<Self> {
         let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
         // At 0 the verifier removes every line, and what it costs.
-        let log_level = if log { Level::Debug as u8 } else { 0 };
-        let mut offsets = vocabulary.offsets;
+        let log_level = if options.log { Level::Debug as u8 } else { 0 };
+        let (mut offsets, numbers) = vocabulary.layout(probed);
         if counted::own_cookie().is_none() {
             offsets.net_cookie = ABSENT; // both sides must know a namespace by the same number
         }
+        let sockets = if probed { SOCKETS } else { 1 };
         let namespaces = if settings.reconcile == 0 { 1 } else { NAMESPACES };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global("OFFSETS", offsets.as_bytes(), true)
-            .override_global("NUMBERS", vocabulary.numbers.as_bytes(), true)
+            .override_global("NUMBERS", numbers.as_bytes(), true)
             .override_global("SETTINGS", settings.as_bytes(), true)
             .override_global(aya_log::LEVEL, &log_level, true)
-            .map_max_entries("EVENTS", ring_bytes)
+            .map_max_entries("EVENTS", options.ring_bytes)
             .map_max_entries("EXPLAINED", namespaces)
+            .map_max_entries("IDENTITIES", sockets)
+            .map_max_entries("PASTS", sockets)
+            .map_max_entries("REPEATED", sockets)
             .load(OBJECT)
             .context("creating the maps of the BPF programs")?;
         let ring = RingBuf::try_from(ebpf.take_map("EVENTS").context("the ring is missing")?)?;
         let counters = PerCpuArray::try_from(ebpf.take_map("COUNTERS").context("the counters are missing")?)?;
         let explained = ebpf.take_map("EXPLAINED").context("what explains counters is missing")?;
         let explained = PerCpuHashMap::try_from(explained)?;
-        let log = log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
+        let log = options.log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
         let log = log.context("reading the log of the BPF programs")?;
-        let statuses = HOOKS.iter().map(|hook| {
+        let applies = |hook: &&Hook| probed || !hook.by_address;
+        let statuses = HOOKS.iter().filter(applies).map(|hook| {
             let outcome = match leave_out(hook) {
-                Some(why) => {
-                    Err(Refusal { why: why.to_owned(), rights: false, unwanted: true, verifier: None })
-                }
-                None => start(&mut ebpf, hook, types, &btf),
+                Some(why) => Err(Refusal::unwanted(why)),
+                None => start(&mut ebpf, hook, options, probed, &numbers, types, &btf),
             };
             Status { hook, outcome }
         });
@@ -220,14 +266,17 @@ impl Probes {
     /// Run time of every hook's programs together in nanoseconds, and the number of its events; zero unless
     /// statistics are on ([`Self::enable_statistics`]).
     pub fn run_times(&self) -> Vec<(&'static str, u64, u64)> {
-        let run = |name: String| {
-            let info = self.ebpf.program(&name)?.info().ok()?;
+        let run = |name: &String| {
+            let info = self.ebpf.program(name)?.info().ok()?;
             Some((u64::try_from(info.run_time().as_nanos()).ok()?, info.run_count()))
         };
-        let hooks = HOOKS.iter().filter_map(|hook| {
-            let runs: Vec<_> = hook.programs().map_while(run).collect();
-            let (_, events) = *runs.first()?;
-            Some((hook.program, runs.iter().map(|(ns, _)| ns).sum(), events))
+        let hooks = self.statuses.iter().filter_map(|status| {
+            let attached = status.outcome.as_ref().ok()?;
+            let runs: Vec<_> = attached.programs.iter().filter_map(run).collect();
+            // A second program runs as often as the first.
+            let firsts = attached.programs.iter().zip(&runs).filter(|(name, _)| !name.ends_with(SECOND));
+            let events = firsts.map(|(_, (_, count))| count).sum();
+            Some((status.hook.program, runs.iter().map(|(ns, _)| ns).sum(), events))
         });
         hooks.collect()
     }
@@ -238,7 +287,9 @@ impl Probes {
     /// # Errors
     /// When a counter cannot be read.
     pub fn recursion_misses(&self) -> Result<u64> {
-        let programs = HOOKS.iter().filter_map(|hook| self.ebpf.program(hook.program));
+        let attached = self.statuses.iter().filter_map(|status| status.outcome.as_ref().ok());
+        let names = attached.flat_map(|attached| &attached.programs).filter(|name| !name.ends_with(SECOND));
+        let programs = names.filter_map(|name| self.ebpf.program(name));
         let misses = programs.filter_map(|program| {
             let fd = program.fd().ok()?.as_fd().as_raw_fd();
             let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
@@ -258,44 +309,6 @@ impl Probes {
     pub fn enable_statistics() -> Result<impl Sized> {
         aya::sys::enable_stats(aya::sys::Stats::RunTime).context("enabling BPF statistics")
     }
-}
-
-fn start(ebpf: &mut Ebpf, hook: &Hook, types: &btf::Btf, btf: &Btf) -> Result<&'static str, Refusal> {
-    hook.programs().try_fold("", |_, name| start_one(ebpf, hook, &name, types, btf))
-}
-
-fn start_one(
-    ebpf: &mut Ebpf,
-    hook: &Hook,
-    name: &str,
-    types: &btf::Btf,
-    btf: &Btf,
-) -> Result<&'static str, Refusal> {
-    let absent = |why: String| Refusal { why, rights: false, unwanted: false, verifier: None };
-    let program = ebpf.program_mut(name).ok_or_else(|| absent("the program is not in the object".into()))?;
-    match hook.point {
-        Point::Tracepoint(name) => {
-            if types.tracepoint_args(name).is_none() {
-                return Err(absent(format!("this kernel has no tracepoint {name}")));
-            }
-            let program: &mut BtfTracePoint = program.try_into().map_err(|error| refusal(&error))?;
-            program.load(name, btf).map_err(|error| refusal(&error))?;
-            program.attach().map_err(|error| refusal(&error))?;
-        }
-        Point::Calls(calls) => return calls::start(ebpf, name, calls, btf),
-        Point::Iterator(name, members) => {
-            let context = format!("bpf_iter__{name}");
-            for (index, member) in members.iter().enumerate() {
-                let place = types.member(&context, member).map(|member| member.offset_bytes as usize);
-                if place != Some(index * 8) {
-                    return Err(absent(format!("this kernel has no iterator {name} of the known form")));
-                }
-            }
-            let program: &mut Iter = program.try_into().map_err(|error| refusal(&error))?;
-            program.load(name, btf).map_err(|error| refusal(&error))?;
-        }
-    }
-    Ok(hook.point.name())
 }
 
 pub(super) fn refusal(error: &ProgramError) -> Refusal {

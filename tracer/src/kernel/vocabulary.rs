@@ -1,6 +1,6 @@
 //! What the running kernel calls and keeps where, read from BTF once.
 
-use super::btf::Btf;
+use super::btf::{Btf, Parameter};
 use anyhow::{Result, ensure};
 use hashbrown::HashMap;
 use tracer_common::{
@@ -61,8 +61,25 @@ impl Vocabulary {
                 "{name} is {number:?} here"
             );
         }
-        Ok(Self { offsets, numbers: numbers(btf), reset_reasons: reset_reasons(btf), absent })
+        let mut numbers = numbers(btf);
+        numbers.probed = u32::from(!has_socket_helpers(btf));
+        Ok(Self { offsets, numbers, reset_reasons: reset_reasons(btf), absent })
     }
+
+    /// What the programs are given; where they are `probed`, the verifier knows the type of no pointer.
+    pub(super) fn layout(&self, probed: bool) -> (Offsets, Numbers) {
+        let numbers = Numbers { probed: u32::from(probed), ..self.numbers };
+        (if probed { self.offsets.probed() } else { self.offsets }, numbers)
+    }
+}
+
+/// Whether tracing programs are given what is kept beside a socket (since Linux 5.11), and its cookie (5.12).
+/// <https://github.com/torvalds/linux/blob/v6.12/net/core/bpf_sk_storage.c#L390-L425>,
+/// <https://github.com/torvalds/linux/blob/v6.12/net/core/filter.c#L5040-L5060>
+fn has_socket_helpers(btf: &Btf) -> bool {
+    ["bpf_sk_storage_get_tracing", "bpf_get_socket_ptr_cookie"]
+        .iter()
+        .all(|helper| btf.function_params(helper).is_some())
 }
 
 fn numbers(btf: &Btf) -> Numbers {
@@ -74,6 +91,14 @@ fn numbers(btf: &Btf) -> Numbers {
     let result = btf
         .tracepoint_args("tcp_retransmit_skb")
         .filter(|arguments| arguments.get(2).is_some_and(|argument| argument.type_name == "int"));
+    let count = |function| {
+        btf.function_params(function).and_then(|all| u32::try_from(all.len()).ok()).unwrap_or(ABSENT)
+    };
+    let parameter = |function, fits: &dyn Fn(&Parameter) -> bool| {
+        let found = btf.function_params(function).and_then(|all| all.iter().position(fits));
+        found.and_then(|index| u32::try_from(index).ok()).unwrap_or(ABSENT)
+    };
+    let is_reason = |parameter: &Parameter| parameter.type_name.contains("sk_rst_reason");
     let call = |number: nix::libc::c_long| u32::try_from(number).unwrap_or(ABSENT);
     let number = |name| btf.enumerator(name).and_then(|number| u32::try_from(number).ok()).unwrap_or(ABSENT);
     let drop_arguments = btf.tracepoint_args("kfree_skb").unwrap_or_default();
@@ -96,6 +121,8 @@ fn numbers(btf: &Btf) -> Numbers {
         drop_end_sequence: number("SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE"),
         drop_old_sequence: number("SKB_DROP_REASON_TCP_OLD_SEQUENCE"),
         drop_syn: number("SKB_DROP_REASON_TCP_INVALID_SYN"),
+        drop_netfilter: number("SKB_DROP_REASON_NETFILTER_DROP"),
+        drop_neighbour: number("SKB_DROP_REASON_NEIGH_FAILED"),
         request_timeouts_bit: first_bit("request_sock", "num_timeout"),
         request_acked_bit: first_bit("inet_request_sock", "acked"),
         reset_abort_on_close: reset("TCP_ABORT_ON_CLOSE"),
@@ -103,6 +130,15 @@ fn numbers(btf: &Btf) -> Numbers {
         reset_abort_on_linger: reset("TCP_ABORT_ON_LINGER"),
         reset_abort_on_memory: reset("TCP_ABORT_ON_MEMORY"),
         reset_invalid_syn: reset("INVALID_SYN"),
+        answer_reason_argument: parameter("tcp_v4_send_reset", &is_reason),
+        active_reason_argument: parameter("tcp_send_active_reset", &is_reason),
+        retransmit_returns: count("__tcp_retransmit_skb"),
+        send_returns: count("tcp_sendmsg"),
+        receive_returns: count("tcp_recvmsg"),
+        receive_flags_argument: parameter("tcp_recvmsg", &|parameter: &Parameter| {
+            parameter.name.as_deref() == Some("flags")
+        }),
+        route_local: number("RTN_LOCAL"),
         signal_delivered: number("TRACE_SIGNAL_DELIVERED"),
         signal_ignored: number("TRACE_SIGNAL_IGNORED"),
         retransmit_result_argument: result.map_or(ABSENT, |_| 2),
@@ -114,6 +150,7 @@ fn numbers(btf: &Btf) -> Numbers {
         call_getsockopt: call(nix::libc::SYS_getsockopt),
         call_compat: if cfg!(target_arch = "x86_64") { TS_COMPAT } else { 0 },
         upid_size: btf.size("upid").unwrap_or(ABSENT),
+        probed: 0,
         sock_dead: bit("SOCK_DEAD"),
         sock_done: bit("SOCK_DONE"),
         sock_keepopen: bit("SOCK_KEEPOPEN"),

@@ -19,7 +19,7 @@ pub(super) static PATTERN: Pattern = Pattern {
     supersedes: &["icmp_unreachable", "connect_timeout", "retransmission_timeout", "user_timeout"],
     settings: &[],
     errnos: &["ENETUNREACH", "EHOSTUNREACH", "EACCES", "EPERM", "EINVAL", "ETIMEDOUT"],
-    needs: &["call", "retransmit"],
+    needs: &["call", "drop", "retransmit"],
     text: Text {
         en: Words {
             title: "this host does not let it out",
@@ -75,6 +75,15 @@ connect() 立即失败,没有发出 SYN:ENETUNREACH(没有路由)、EHOSTUNREACH
             expect: &[
                 "local_unreachable warning EHOSTUNREACH local=curl[42] peer=none reason=none also= count=1",
             ],
+        },
+        Scenario {
+            name: "the next hop has been asked for long already: no SYN is sent again",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.9:8080 out curl[42]
+                0ms    c CLOSE>SYN_SENT owned
+                120ms  c SYN_SENT>CLOSE err=EHOSTUNREACH refused=EHOSTUNREACH
+            ",
+            expect: &["local_unreachable warning EHOSTUNREACH local=curl[42] also= count=1"],
         },
         Scenario {
             name: "an own rule drops the SYNs",
@@ -170,7 +179,9 @@ fn judge(view: &View<'_>) -> Verdict {
                 return Verdict::No;
             }
             let why = match refused {
-                Errno::EBUSY if connecting => "the next hop does not answer ARP or neighbour discovery",
+                Errno::EBUSY | Errno::EHOSTUNREACH if connecting => {
+                    "the next hop does not answer ARP or neighbour discovery"
+                }
                 Errno::EPERM => "an own firewall rule drops them",
                 Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::ENETDOWN => {
                     "there is no way to it any more"

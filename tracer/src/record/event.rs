@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     errno::Errno,
-    event::{Call, Called, Event, Origin, Snapshot, What},
+    event::{Call, Called, Cookie, Event, Origin, Snapshot, What},
     sockopt,
 };
 use hashbrown::HashMap;
@@ -176,7 +176,7 @@ fn connection(tuple: &Tuple, cookie: Option<u64>) -> EventConnection {
         local: tuple.local_address().into(),
         remote: tuple.remote_address().into(),
         netns: Some(tuple.netns).filter(|netns| *netns != 0),
-        cookie: cookie.filter(|cookie| *cookie != 0),
+        cookie: cookie.and_then(|cookie| Cookie(cookie).of_kernel()),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     enrich::ProcessFacts,
-    event::Source,
+    event::{Cookie, Source},
     finding::{Direction, ErrnoSource, Fact, Finding, Party, Severity},
     name::printable,
     time::nanoseconds,
@@ -324,7 +324,7 @@ pub(super) fn connection(party: &Party) -> ConnectionRecord {
         direction: party.direction,
         state: party.state.map(tracer_common::State::name),
         netns: Some(party.tuple.netns).filter(|netns| *netns != 0),
-        cookie: party.cookie.map(|cookie| cookie.0),
+        cookie: party.cookie.and_then(Cookie::of_kernel),
         community_id: (local.port() != 0 && remote.port() != 0).then(|| community::id(local, remote)),
         age_ns: party.age.map(nanoseconds),
         preexisting: party.preexisting,

@@ -38,16 +38,17 @@ pub struct Start {
 pub struct Probe {
     /// Its name.
     pub name: &'static str,
-    /// The kernel's event it takes.
-    pub point: &'static str,
-    /// `tracepoint`, `iterator`, or absent when it is not attached.
+    /// The kernel's event it takes, or the functions it is at.
+    pub point: String,
+    /// `tracepoint`, `iterator`, `fentry` (also at the end of functions), `kprobe` (likewise), or absent when it is not
+    /// attached.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ["tracepoint", "iterator"]))]
+    #[schemars(extend("enum" = ["tracepoint", "iterator", "fentry", "kprobe"]))]
     pub attached: Option<&'static str>,
     /// Why it is not attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why_not: Option<String>,
-    /// What cannot be told without it.
+    /// What cannot be told without it, or is not seen where it is attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<&'static str>,
 }

@@ -229,14 +229,14 @@ pub(super) fn counts() -> Counts {
 pub(super) fn start() -> Start {
     let attached = Probe {
         name: "error",
-        point: "inet_sk_error_report",
+        point: "inet_sk_error_report".to_owned(),
         attached: Some("tracepoint"),
         why_not: None,
         lost: None,
     };
     let refused = Probe {
         name: "sample",
-        point: "tcp",
+        point: "tcp".to_owned(),
         attached: None,
         why_not: Some("the kernel does not allow it to this process".to_owned()),
         lost: Some("sockets older than the tracer"),

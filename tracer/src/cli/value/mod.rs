@@ -23,6 +23,7 @@ pub(super) use ring::ring_size;
 pub(super) use threshold::threshold;
 
 use crate::{
+    backend::Backend,
     finding::Severity,
     pattern::{CATALOGUE, ERRNO_PAGES, ErrnoPage, Pattern, by_id, errno_page},
 };
@@ -35,6 +36,18 @@ pub(super) fn pattern(text: &str) -> Result<&'static str, String> {
     ids().find(|id| *id == text).ok_or_else(|| {
         let nearest = nearest(text, ids()).unwrap_or_default();
         format!("there is no such pattern; did you mean '{nearest}'? 'tcptrace list' shows all")
+    })
+}
+
+/// By which means the kernel's events are taken.
+pub(super) fn backend(text: &str) -> Result<Backend, String> {
+    let names = || Backend::ALL.iter().map(|backend| backend.name());
+    let found = Backend::ALL.iter().find(|backend| backend.name() == text).copied();
+    found.ok_or_else(|| {
+        let nearest = nearest(text, names()).unwrap_or_default();
+        format!(
+            "there is no such way; did you mean '{nearest}'? There are auto, tracepoint, fentry and kprobe"
+        )
     })
 }
 

@@ -7,6 +7,7 @@ pub mod stage;
 pub mod verdict;
 pub mod watcher;
 
+use super::files::Files;
 use crate::{
     cli::exit::Exit,
     cli::watch::DemoArgs,
@@ -58,20 +59,27 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
             bail!("nothing makes {id} happen yet; `tcptrace list` names the patterns");
         }
     }
+    // Hundreds of processes are talked to; where no more are allowed, making them happen says so.
+    let _ = Files::allow();
     let begun = Instant::now();
     let wanted =
         |case: &Case| case.pattern.is_none_or(|id| arguments.ids.is_empty() || arguments.ids.contains(&id));
     let silent = |case: &Case| case.pattern == Some(SILENT);
+    let turn = |case: &Case, path: Path| arguments.once.is_none_or(|turn| is_turn(case, path, turn));
     let mut lines = thread::scope(|scope| {
         let aside = scope.spawn(|| {
             let any = case::patterns().any(|case| silent(case) && wanted(case));
             if any {
-                round(&arguments.exclude, |case, _| silent(case) && wanted(case))
+                round(arguments, &arguments.exclude, |case, path| {
+                    silent(case) && wanted(case) && turn(case, path)
+                })
             } else {
                 Ok(Vec::new())
             }
         });
-        let mut lines = round(&arguments.exclude, |case, _| wanted(case) && !silent(case))?;
+        let mut lines = round(arguments, &arguments.exclude, |case, path| {
+            wanted(case) && !silent(case) && turn(case, path)
+        })?;
         lines.extend(aside.join().map_err(|_| anyhow!("a round panicked"))??);
         anyhow::Ok(lines)
     })?;
@@ -86,7 +94,7 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
         }
         // A hardened kernel may run no program while a protected process is current, and an interrupt that falls
         // into its time is then seen by nobody. What is blind stays so; what is told wrongly is not excused.
-        let again = round(&[], |case, path| missed.contains(&format!("{} {path}", case.name())))?;
+        let again = round(arguments, &[], |case, path| missed.contains(&format!("{} {path}", case.name())))?;
         for line in again.into_iter().filter(|line| line.holds) {
             if let Some(first) = lines.iter_mut().find(|first| first.name == line.name) {
                 *first = line;
@@ -95,7 +103,11 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
         }
     }
     clear_progress();
-    show(&lines, arguments.verbose > 0)?;
+    if arguments.json {
+        tell(&lines)?;
+    } else {
+        show(&lines, arguments.verbose > 0)?;
+    }
     let wrong = lines.iter().filter(|line| !line.holds).count();
     let off = arguments.exclude.iter().copied().filter(|id| pattern::by_id(id).is_some()).count();
     let seconds = begun.elapsed().as_secs_f64();
@@ -117,13 +129,14 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
 }
 
 /// Makes situations happen under a watcher of their own, and judges what it tells.
-fn round(exclude: &[&str], wanted: impl Fn(&Case, Path) -> bool) -> Result<Vec<Line>> {
+fn round(arguments: &DemoArgs, exclude: &[&str], wanted: impl Fn(&Case, Path) -> bool) -> Result<Vec<Line>> {
     let begun = Instant::now();
     progress("making private network namespaces");
     let stage = Stage::build(wanted)?;
     progress("attaching to the kernel");
     let mut flags = thresholds(stage.only(SILENT));
     flags.extend(stage.namespaces().iter().flat_map(|inode| ["--netns".to_owned(), inode.to_string()]));
+    flags.push(format!("--backend={}", arguments.backend.name()));
     flags.extend(exclude.iter().flat_map(|id| ["--exclude".to_owned(), (*id).to_owned()]));
     let mut watcher = Watcher::start("/proc/self/exe".as_ref(), &flags)?;
     progress(&format!("making {} situations happen", stage.len()));
@@ -193,6 +206,23 @@ fn show(lines: &[Line], verbose: bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A line of JSON for each.
+fn tell(lines: &[Line]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        serde_json::to_writer(&mut out, line).context("writing what became of a situation")?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// Whether this is the path on which a situation happens in a turn: the paths of the cases take turns.
+fn is_turn(case: &Case, path: Path, turn: usize) -> bool {
+    let paths: Vec<Path> = case.paths().collect();
+    let offset: usize = case.name().bytes().map(usize::from).sum();
+    paths[(turn + offset) % paths.len()] == path
 }
 
 /// Says what goes on, on a terminal only.

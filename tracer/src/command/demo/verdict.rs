@@ -1,12 +1,15 @@
 //! Compares what was told with what the demo's own processes saw.
 
 use crate::lab::case::{Expected, Staged};
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// One situation and what became of it.
+#[derive(Serialize)]
 pub(super) struct Line {
     /// The case and its path.
+    #[serde(skip)]
     pub(super) name: String,
     /// Whether it was told as it happened, and nothing else was.
     pub(super) holds: bool,
@@ -18,6 +21,8 @@ pub(super) struct Line {
     pub(super) situation: String,
     /// On which path.
     pub(super) path: String,
+    /// Which fields of the finding that comes closest are not what happened; none where nothing was told.
+    pub(super) differs: Option<Vec<&'static str>>,
     /// What was told.
     pub(super) told: String,
     /// What differs, and the message.
@@ -96,6 +101,7 @@ impl<'a> Verdicts<'a> {
             pattern: "(nothing)",
             situation: "no situation".to_owned(),
             path: String::new(),
+            differs: None,
             told: summary(finding),
             details: vec![finding.to_string()],
         });
@@ -117,6 +123,7 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
             pattern: "(nothing)",
             situation,
             path,
+            differs: None,
             told: wrong.first().map_or_else(|| "nothing was told".to_owned(), |finding| summary(finding)),
             details: found.iter().map(Value::to_string).collect(),
         };
@@ -143,6 +150,9 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
         details.extend(found.iter().map(Value::to_string));
     }
     details.extend(right.and_then(|finding| finding["message"].as_str()).map(str::to_owned));
+    let fields = |finding: &Value| compare_all(expected, finding, false).into_iter().map(|(what, _)| what);
+    let of_pattern = found.iter().filter(|finding| finding["pattern"] == expected.pattern);
+    let differs = of_pattern.map(|finding| fields(finding).collect::<Vec<_>>()).min_by_key(Vec::len);
     Line {
         name: staged.name.clone(),
         holds,
@@ -150,6 +160,7 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
         pattern: expected.pattern,
         situation,
         path,
+        differs,
         told: right.map_or_else(|| "not told".to_owned(), summary),
         details,
     }
@@ -157,34 +168,39 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
 
 /// Where a finding is not what happened.
 pub fn differences(expected: &Expected, finding: &Value) -> Vec<String> {
-    compare_all(expected, finding, false)
+    words(compare_all(expected, finding, false))
 }
 
 /// Where a finding says what did not happen; what it does not say is no contradiction.
 pub fn contradictions(expected: &Expected, finding: &Value) -> Vec<String> {
-    compare_all(expected, finding, true)
+    words(compare_all(expected, finding, true))
 }
 
-fn compare_all(expected: &Expected, finding: &Value, said_only: bool) -> Vec<String> {
+fn words(differences: Vec<(&str, String)>) -> Vec<String> {
+    differences.into_iter().map(|(what, how)| format!("the {what} {how}")).collect()
+}
+
+/// What differs, and how.
+fn compare_all(expected: &Expected, finding: &Value, said_only: bool) -> Vec<(&'static str, String)> {
     let mut wrong = Vec::new();
-    let mut compare = |what: &str, told: Option<String>, seen: Option<String>| {
+    let mut compare = |what, told: Option<String>, seen: Option<String>| {
         if told != seen && !(said_only && told.is_none()) {
             let show = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
-            wrong.push(format!("{what} is {}, was {}", show(told), show(seen)));
+            wrong.push((what, format!("is {}, was {}", show(told), show(seen))));
         }
     };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let number = |value: &Value| value.as_u64().map(|number| number.to_string());
-    compare("the pattern", text(&finding["pattern"]), Some(expected.pattern.to_owned()));
-    compare("the errno", text(&finding["errno"]), expected.errno.clone());
-    compare("the process", number(&finding["process"]["pid"]), expected.local_pid.map(|pid| pid.to_string()));
+    compare("pattern", text(&finding["pattern"]), Some(expected.pattern.to_owned()));
+    compare("errno", text(&finding["errno"]), expected.errno.clone());
+    compare("process", number(&finding["process"]["pid"]), expected.local_pid.map(|pid| pid.to_string()));
     compare(
-        "the other process",
+        "other process",
         number(&finding["peer"]["process"]["pid"]),
         expected.peer_pid.map(|pid| pid.to_string()),
     );
     if !finding["connection"].is_null() {
-        compare("the namespace", number(&finding["connection"]["netns"]), Some(expected.netns.to_string()));
+        compare("namespace", number(&finding["connection"]["netns"]), Some(expected.netns.to_string()));
     }
     wrong
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// How long the watcher may take to attach, and to end.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A record, and when its line could be read.
 #[derive(Clone, Debug)]

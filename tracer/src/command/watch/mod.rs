@@ -1,12 +1,14 @@
 //! `tcptrace watch`: attach, correlate, tell.
 
 mod child;
-mod files;
 mod ready;
 mod reconciled;
 mod teller;
 
-use super::doctor::{kernel_release, lost_without, probe_records};
+use super::{
+    doctor::{kernel_release, lost_without, probe_records},
+    files::Files,
+};
 use crate::{
     cli::{
         exit::Exit,
@@ -16,6 +18,7 @@ use crate::{
     engine::{Capacity, Counting, Engine, Polling},
     filter::Filter,
     kernel::{
+        attach::Options,
         clock::TickRate,
         hooks::Hook,
         look::Looks,
@@ -30,7 +33,6 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use child::Child;
-use files::Files;
 use ready::ReadyFile;
 use std::{
     fs::File,
@@ -86,8 +88,13 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     let counting = Counting::of(&host, shown);
     count_for(&counting, &mut settings);
     let leave_out = |hook: &Hook| left_out(arguments, hook);
-    let (ring, log) = (arguments.ring_size, arguments.verbose >= 3);
-    let probes = Probes::attach(&settings, &vocabulary, &types, ring, log, leave_out)?;
+    let options = Options {
+        backend: arguments.backend,
+        ring_bytes: arguments.ring_size,
+        log: arguments.verbose >= 3,
+        no_syscalls: arguments.no_syscalls,
+    };
+    let probes = Probes::attach(&settings, &vocabulary, &types, options, leave_out)?;
     complain(arguments, &probes)?;
     let recorder = arguments.raw_records.as_deref().map(|path| {
         let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
@@ -172,15 +179,7 @@ fn left_out(arguments: &WatchArgs, hook: &Hook) -> Option<&'static str> {
     let needed = || {
         CATALOGUE.iter().any(|pattern| active(arguments, pattern) && pattern.needs.contains(&hook.program))
     };
-    if !hook.optional {
-        None
-    } else if hook.taxes_calls && arguments.no_syscalls {
-        Some("left out by --no-syscalls")
-    } else if needed() {
-        None
-    } else {
-        Some("no pattern that is on needs it")
-    }
+    if !hook.optional || needed() { None } else { Some("no pattern that is on needs it") }
 }
 
 /// Says what could not be attached; without the first hook there is nothing to tell.

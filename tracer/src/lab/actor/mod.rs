@@ -31,9 +31,9 @@ use super::namespace::Namespace;
 use call::{Answer, Request};
 
 /// How long a call may take before the scenario is told to hang.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// How long an actor may take to end once it was let go.
-const END_LIMIT: Duration = Duration::from_secs(2);
+const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// The program that plays actors, with the arguments that make it do so.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ use crate::lab::router::{Action, Router};
 use crate::lab::world::World;
 
 /// What the kernel does by itself takes microseconds; a case that waits longer is broken.
-pub(super) const SOON: Duration = Duration::from_secs(4);
+pub(super) const SOON: Duration = Duration::from_secs(20);
 /// Sizes that tell requests and replies apart.
 pub(super) const REQUEST: usize = 10;
 /// The sequence number of a SYN that nobody sent.

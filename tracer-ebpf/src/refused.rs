@@ -1,0 +1,41 @@
+//! Segments that did not leave this host, by the address of their socket: those that drop them do not have the socket as
+//! the verifier wants it.
+
+use crate::sock::Tcp;
+use aya_ebpf::{btf_maps::LruHashMap, macros::btf_map};
+use tracer_common::record::socket::Past;
+
+/// When the last one was dropped, in `CLOCK_BOOTTIME` nanoseconds, and the errno that stands for why.
+#[btf_map]
+static REFUSED: LruHashMap<u64, [u64; 2], 1024> = LruHashMap::new();
+
+/// Notes a segment of this socket.
+#[inline(always)]
+pub(crate) fn note(sk: usize, errno: u8, now: u64) {
+    // A full map evicts its oldest entry, so this fails only without memory: the connection is then told less of.
+    let _ = REFUSED.insert(sk as u64, [now, errno.into()], 0);
+}
+
+/// A segment of this socket has left.
+#[inline(always)]
+pub(crate) fn forget(tcp: Tcp) {
+    let _ = REFUSED.remove(tcp.common().0 as u64); // most have none
+}
+
+/// Brings what is kept of a connection that has failed up to date.
+#[inline(always)]
+pub(crate) fn settle(tcp: Tcp, past: *mut Past) {
+    if past.is_null() {
+        return;
+    }
+    let Some(noted) = REFUSED.get_ptr_mut(tcp.common().0 as u64) else { return };
+    // SAFETY: both are live values; what is replaced meanwhile is another segment of the same socket.
+    unsafe {
+        let [at, errno] = *noted;
+        let since = if (*past).established_ns == 0 { (*past).born_ns } else { (*past).established_ns };
+        // The address may have been another's.
+        if at >= since && (*past).send_errno == 0 {
+            (*past).send_errno = errno as u8;
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Attaches one hook by the best means that are to be had.
+
+use super::{
+    btf, calls,
+    functions::{self, Means},
+    hooks::{Hook, Lack, Point},
+    probes::{Refusal, refusal},
+    way::{Way, ways},
+};
+use crate::backend::Backend;
+use aya::{
+    Btf, Ebpf,
+    programs::{BtfTracePoint, Iter, Program, ProgramError},
+};
+use tracer_common::layout::Numbers;
+
+/// How a hook is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// By which means.
+    pub way: Way,
+    /// The kernel's event, or functions.
+    pub point: String,
+    /// What it does not show there, for a person; other means would, but are not to be had.
+    pub lacks: Option<&'static str>,
+    pub(super) programs: Vec<String>,
+}
+
+/// How programs are attached.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// By which means.
+    pub backend: Backend,
+    /// Size of the ring, a power of two.
+    pub ring_bytes: u32,
+    /// Whether the programs write lines of their own.
+    pub log: bool,
+    /// Whether nothing is attached that makes system calls slower.
+    pub no_syscalls: bool,
+}
+
+/// How the name of a hook's second program ends.
+pub(super) const SECOND: &str = "_nested";
+
+/// Attaches a hook by the best means that are to be had.
+pub(super) fn start(
+    ebpf: &mut Ebpf,
+    hook: &Hook,
+    options: Options,
+    probed: bool,
+    numbers: &Numbers,
+    types: &btf::Btf,
+    btf: &Btf,
+) -> Result<Attached, Refusal> {
+    let there = !matches!(hook.point, Point::Tracepoint(name) if types.tracepoint_args(name).is_none());
+    let mut ways = ways(options.backend, hook, numbers, there, probed && functions::has_kernel_probes());
+    if hook.taxes_calls && options.no_syscalls {
+        ways.retain(|way| *way != Way::Tracepoint);
+    }
+    let mut first = None;
+    for way in ways {
+        match start_by(ebpf, hook, way, types, btf) {
+            Ok(attached) if way == Way::Tracepoint => {
+                let lacks = match (hook.lacks)(numbers) {
+                    Some(Lack::Sight(lacks)) => Some(lacks),
+                    _ => None,
+                };
+                return Ok(Attached { lacks, ..attached });
+            }
+            Ok(attached) => return Ok(attached),
+            Err(refusal) => {
+                tracing::info!("{} by {}: {}", hook.program, way.name(), refusal.why);
+                // What is said last of all is that the event, which is the usual way, is not there either.
+                first = Some(refusal);
+            }
+        }
+    }
+    if hook.taxes_calls && options.no_syscalls {
+        return Err(Refusal::unwanted("left out by --no-syscalls"));
+    }
+    Err(first.unwrap_or_else(|| Refusal::absent("there is no way to it".to_owned())))
+}
+
+fn start_by(
+    ebpf: &mut Ebpf,
+    hook: &Hook,
+    way: Way,
+    types: &btf::Btf,
+    btf: &Btf,
+) -> Result<Attached, Refusal> {
+    let means = match way {
+        Way::Tracepoint | Way::Iterator => return start_at_event(ebpf, hook, types, btf),
+        Way::Fentry => Means::Trampoline,
+        Way::Kprobe => Means::Probe,
+    };
+    let point = functions::start(ebpf, hook.functions, means, types, btf)?;
+    let programs = hook.functions.iter().flat_map(|function| function.programs(means)).collect();
+    Ok(Attached { way, point, lacks: None, programs })
+}
+
+fn start_at_event(ebpf: &mut Ebpf, hook: &Hook, types: &btf::Btf, btf: &Btf) -> Result<Attached, Refusal> {
+    let mut attached = Attached {
+        way: Way::Tracepoint,
+        point: hook.point.name().to_owned(),
+        lacks: None,
+        programs: hook.programs().collect(),
+    };
+    match hook.point {
+        Point::Tracepoint(name) => {
+            if types.tracepoint_args(name).is_none() {
+                return Err(Refusal::absent(format!("this kernel has no tracepoint {name}")));
+            }
+            for name in &attached.programs {
+                let program: &mut BtfTracePoint = program(ebpf, name)?;
+                let started = program.load(hook.point.name(), btf).and_then(|()| program.attach());
+                started.map_err(|error| refusal(&error))?;
+            }
+        }
+        Point::Calls(calls) => {
+            let (point, program) = calls::start(ebpf, hook.program, calls, btf)?;
+            (attached.point, attached.programs) = (point.to_owned(), vec![program]);
+        }
+        Point::Iterator(name, members) => {
+            let context = format!("bpf_iter__{name}");
+            for (index, member) in members.iter().enumerate() {
+                let place = types.member(&context, member).map(|member| member.offset_bytes as usize);
+                if place != Some(index * 8) {
+                    return Err(Refusal::absent(format!(
+                        "this kernel has no iterator {name} of the known form"
+                    )));
+                }
+            }
+            let program: &mut Iter = program(ebpf, hook.program)?;
+            program.load(name, btf).map_err(|error| refusal(&error))?;
+            attached.way = Way::Iterator;
+        }
+    }
+    Ok(attached)
+}
+
+/// A program of the object, as what it is.
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, Refusal>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let found = ebpf.program_mut(name);
+    let found = found.ok_or_else(|| Refusal::absent("the program is not in the object".to_owned()))?;
+    found.try_into().map_err(|error| refusal(&error))
+}
