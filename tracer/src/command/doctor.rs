@@ -10,6 +10,7 @@ use crate::{
         probes::Probes,
         refusal::{Refusal, prepare},
         rights::{self, Lockdown},
+        way::Way,
     },
     live::SHARE,
     pattern::{CATALOGUE, Host, POLL_PERIOD, Pattern},
@@ -210,7 +211,9 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
     }
     for hook in HOOKS.iter().filter(|hook| hook.taxes_calls) {
         let needing: Vec<&str> = lost_without(hook.program).collect();
-        let own = |probe: &&Probe| probe.name == hook.program && probe.attached.is_some();
+        // At the bodies of the calls it costs no other one.
+        let own =
+            |probe: &&Probe| probe.name == hook.program && probe.attached == Some(Way::Tracepoint.name());
         let Some(probe) = report.probes.iter().find(own) else { continue };
         // The one tracepoint of all calls runs the program at each.
         let price = if probe.point == hook.point.name() { "30 to 60" } else { "85 or more" };

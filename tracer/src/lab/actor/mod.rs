@@ -31,7 +31,7 @@ use super::namespace::Namespace;
 use call::{Answer, Request};
 
 /// How long a call may take before the scenario is told to hang.
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How long an actor may take to end once it was let go.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
