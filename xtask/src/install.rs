@@ -3,8 +3,11 @@
 mod apt;
 mod bpf_linker;
 mod debian_rust;
+pub(crate) mod kernel;
 mod rustup;
 pub(crate) mod server;
+mod suites;
+mod unpack;
 
 use anyhow::{Context as _, Result, bail};
 use apt::Apt;
@@ -17,6 +20,7 @@ use std::{
     process::{Command, ExitStatus, Stdio},
     time::Instant,
 };
+use unpack::Package;
 use xtask::{compiler, linker, place};
 
 /// What the machine is to be made fit for.
@@ -26,6 +30,8 @@ pub(crate) enum Purpose {
     Building,
     /// Building it, and running every check and test.
     Testing,
+    /// Building it, and running it on other kernels.
+    Booting,
     /// Building it, and measuring what servers lose by it.
     Comparing,
     /// Building it, and measuring how often it is right beside ordinary traffic.
@@ -33,9 +39,13 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
+    fn packages(self) -> &'static [Package] {
+        if self == Self::Booting { kernel::PACKAGES } else { &[] }
+    }
+
     fn servers(self) -> &'static [&'static Server] {
         match self {
-            Self::Building => &[],
+            Self::Building | Self::Booting => &[],
             Self::Testing | Self::Comparing => &[&server::NGINX, &server::REDIS],
             Self::Judging => &[&server::NGINX, &server::REDIS, &server::POSTGRES, &server::WRK],
         }
@@ -54,6 +64,7 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<bool> {
         .into_iter()
         .filter_map(|(missing, what)| missing.then_some(what))
         .chain(servers.iter().map(|server| server.what))
+        .chain(unpack::missing(purpose.packages()))
         .collect();
     if !missing.is_empty() {
         eprintln!("setup: missing here, to be installed now:\n  {}", missing.join("\n  "));
@@ -66,6 +77,7 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<bool> {
     if linker.is_none() && linker::find(&compiler).is_none() {
         bpf_linker::build(&compiler)?;
     }
+    unpack::install(purpose.packages(), &mut apt)?;
     for server in servers {
         server.unpack(&mut apt)?;
     }

@@ -4,6 +4,7 @@ mod bench;
 mod install;
 mod privilege;
 mod tally;
+mod vm;
 mod verb {
     pub(crate) mod accuracy;
     pub(crate) mod bench;
@@ -12,6 +13,7 @@ mod verb {
     pub(crate) mod run;
     pub(crate) mod setup;
     pub(crate) mod test;
+    pub(crate) mod vm;
 }
 
 use anyhow::Result;
@@ -47,6 +49,11 @@ const VERBS: &[Verb] = &[
         usage: "accuracy [OPTIONS]",
         about: "measure how often tcptrace is right (--seeds N, --healthy, --floods; --help)",
         run: verb::accuracy::run,
+    },
+    Verb {
+        usage: "vm KERNEL [COMMAND]",
+        about: "run a command beside this tree's tcptrace in a virtual machine (5.10, 6.1, 6.12, 7)",
+        run: verb::vm::run,
     },
 ];
 

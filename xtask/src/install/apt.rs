@@ -74,7 +74,7 @@ pub(crate) fn candidate(package: &str) -> Option<(u32, u32)> {
     candidate_in(&String::from_utf8_lossy(&policy.stdout))
 }
 
-fn apt_get() -> Command {
+pub(super) fn apt_get() -> Command {
     let mut apt_get = Command::new("apt-get");
     apt_get
         .args(["-q", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300"])

@@ -1,0 +1,129 @@
+//! A virtual machine: a kernel of its own, this tree's tcptrace, busybox, and nothing else; gone after one command.
+//!
+//! The processor is emulated, which needs no rights and works inside other virtual machines.
+
+mod image;
+
+use crate::install::kernel::Unpacked;
+use anyhow::{Context as _, Result, bail};
+use image::Image;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::mpsc::{RecvTimeoutError, channel},
+    thread,
+    time::{Duration, Instant},
+};
+use xtask::place;
+
+/// What the last line of a machine's output begins with; the exit code of its command follows.
+const ENDED: &str = "@ended ";
+/// Memory of a machine, MiB: the demo has hundreds of processes.
+const MEMORY: u32 = 2_048;
+
+/// A machine to boot.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    name: String,
+    kernel: Unpacked,
+    image: Image,
+}
+
+/// How a machine is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    /// Tells this run's files from those of others of the same kernel.
+    pub(crate) name: &'a str,
+    /// What its shell does.
+    pub(crate) command: &'a str,
+    /// What the kernel is told besides.
+    pub(crate) parameters: &'a str,
+    /// It is ended after that.
+    pub(crate) limit: Duration,
+    /// Virtual processors.
+    pub(crate) processors: u32,
+}
+
+/// What a machine's command did.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// Its exit code; none where the machine ended, or was ended, before.
+    pub(crate) code: Option<i32>,
+    /// What it wrote.
+    pub(crate) output: Vec<String>,
+    /// The file of what it and the kernel said besides.
+    pub(crate) console: PathBuf,
+    /// How long it took with booting.
+    pub(crate) took: Duration,
+}
+
+impl Machine {
+    /// Packs what the machine will have: `program` as tcptrace, with its libraries.
+    pub(crate) fn new(name: &str, kernel: Unpacked, program: &Path) -> Result<Self> {
+        let folder = place::own_target().join("vm");
+        fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
+        let image = Image::pack(&folder, name, &kernel, program)?;
+        Ok(Self { name: name.to_owned(), kernel, image })
+    }
+
+    /// Boots it, runs a command in it, and takes each line that the command writes.
+    pub(crate) fn run(&self, run: Run<'_>, mut take: impl FnMut(&str)) -> Result<Ran> {
+        let start = Instant::now();
+        let name = format!("{}-{}", self.name, run.name);
+        let initrd = self.image.with_command(&name, run.command)?;
+        let console = initrd.with_extension("console");
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-nodefaults", "-no-reboot"]);
+        qemu.args(["-display", "none", "-smp", &run.processors.to_string(), "-m", &MEMORY.to_string()]);
+        qemu.arg("-kernel").arg(&self.kernel.image).arg("-initrd").arg(&initrd);
+        qemu.args(["-append", &format!("console=ttyS0 quiet panic=-1 {}", run.parameters)]);
+        qemu.arg("-serial").arg(format!("file:{}", console.display()));
+        qemu.args(["-chardev", "stdio,id=output,signal=off", "-serial", "chardev:output"]);
+        let mut child = qemu
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("could not run qemu-system-x86_64; `cargo xtask setup` installs it")?;
+        let stdout = child.stdout.take().context("the output was asked for")?;
+        let (to, lines) = channel();
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+                if to.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut ran = Ran { code: None, output: Vec::new(), console, took: Duration::ZERO };
+        loop {
+            match lines.recv_timeout(run.limit.saturating_sub(start.elapsed())) {
+                Ok(line) => {
+                    if let Some(code) = line.strip_prefix(ENDED) {
+                        ran.code = code.trim().parse().ok();
+                    } else {
+                        take(&line);
+                        ran.output.push(line);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    child.kill().context("could not end a virtual machine")?;
+                    break;
+                }
+            }
+        }
+        let status = child.wait().context("could not wait for a virtual machine")?;
+        if reader.join().is_err() {
+            bail!("the reader of a virtual machine's output panicked");
+        }
+        let in_time = start.elapsed() < run.limit;
+        if in_time && !status.success() {
+            bail!("qemu-system-x86_64 failed ({status})");
+        }
+        fs::remove_file(&initrd).with_context(|| format!("could not remove {}", initrd.display()))?;
+        ran.took = start.elapsed();
+        Ok(ran)
+    }
+}
