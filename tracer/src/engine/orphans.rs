@@ -15,6 +15,8 @@ pub(super) struct Orphans {
     capacity: usize,
     /// How many gave way.
     pub(super) evicted: u64,
+    /// How many came without a cookie and were not known.
+    unnamed: u64,
 }
 
 impl Orphans {
@@ -25,6 +27,7 @@ impl Orphans {
             arrivals: VecDeque::new(),
             capacity,
             evicted: 0,
+            unnamed: 0,
         }
     }
 
@@ -44,6 +47,18 @@ impl Orphans {
         self.arrivals.push_back((orphan.at, orphan.cookie));
         self.by_addresses.insert(addresses(orphan.tuple), orphan.cookie);
         self.parked.insert(orphan.cookie, orphan);
+    }
+
+    /// By what a remainder is known: its cookie; where it has none, that of the orphan with its addresses, or else a
+    /// number that no socket has.
+    pub(super) fn name(&mut self, cookie: Cookie, tuple: Tuple) -> Cookie {
+        if cookie != Cookie(0) {
+            return cookie;
+        }
+        self.by_addresses.get(&addresses(tuple)).copied().unwrap_or_else(|| {
+            self.unnamed += 1;
+            Cookie(u64::MAX - self.unnamed)
+        })
     }
 
     pub(super) fn get(&self, cookie: Cookie) -> Option<&Parked> {

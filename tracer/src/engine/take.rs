@@ -192,13 +192,14 @@ impl Engine {
                 self.touch_peers(end.tuple(), event.at);
             }
             Origin::Remainder { cookie, tuple, substate: Some(State::FinWait2) } => {
-                if self.orphans.get(*cookie).is_none() {
-                    self.orphans.insert(unseen_orphan(*cookie, *tuple, event));
+                let cookie = self.orphans.name(*cookie, *tuple);
+                if self.orphans.get(cookie).is_none() {
+                    self.orphans.insert(unseen_orphan(cookie, *tuple, event));
                 }
-                if let Some(orphan) = self.orphans.get_mut(*cookie) {
+                if let Some(orphan) = self.orphans.get_mut(cookie) {
                     orphan.reset_sent = Some(sent(State::FinWait2, None));
                 }
-                self.open_on(*cookie, Moment::ResetSent, event.at);
+                self.open_on(cookie, Moment::ResetSent, event.at);
                 self.touch_peers(*tuple, event.at);
             }
             Origin::Full(_) | Origin::Remainder { .. } | Origin::Nothing => {

@@ -72,6 +72,40 @@ timeout, and repeat idempotent requests on a new connection.",
             expect: &["fin_wait2_write_reset warning EPIPE local=curl[42] peer=nginx[17] reason=TCP_TIMEWAIT_SOCKET complete"],
         },
         Scenario {
+            name: "remainders that have no cookie are told apart by their addresses",
+            trace: "
+                c = 127.0.0.1:40000 > 127.0.0.1:8080 out curl[42]
+                s = swap c in nginx[17]
+                d = 127.0.0.1:40001 > 127.0.0.1:8081 out wget[43]
+                t = swap d in httpd[18]
+                e = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
+                0ms    c CLOSE>SYN_SENT owned
+                0.1ms  c SYN_SENT>ESTABLISHED
+                0.1ms  s SYN_RECV>ESTABLISHED
+                1ms    d CLOSE>SYN_SENT owned
+                1.1ms  d SYN_SENT>ESTABLISHED
+                1.1ms  t SYN_RECV>ESTABLISHED
+                9ms    e remainder-reset bare reason=TCP_TIMEWAIT_SOCKET answers=PA:9
+                10ms   s ESTABLISHED>FIN_WAIT1 owned
+                10.1ms c ESTABLISHED>CLOSE_WAIT
+                10.2ms s FIN_WAIT2>CLOSE dead
+                11ms   t ESTABLISHED>FIN_WAIT1 owned
+                11.1ms d ESTABLISHED>CLOSE_WAIT
+                11.2ms t FIN_WAIT2>CLOSE dead
+                3210ms s remainder-reset bare reason=TCP_TIMEWAIT_SOCKET answers=PA:9
+                3210.01ms c reset-received unacked=9
+                3210.02ms c CLOSE_WAIT>CLOSE err=EPIPE unacked=9
+                3220ms t remainder-reset bare reason=TCP_TIMEWAIT_SOCKET answers=PA:9
+                3220.01ms d reset-received unacked=9
+                3220.02ms d CLOSE_WAIT>CLOSE err=EPIPE unacked=9
+            ",
+            expect: &[
+                "fin_wait2_write_reset warning errno=none local=none peer=none",
+                "fin_wait2_write_reset warning EPIPE local=curl[42] peer=nginx[17]",
+                "fin_wait2_write_reset warning EPIPE local=wget[43] peer=httpd[18]",
+            ],
+        },
+        Scenario {
             name: "the server that closed is elsewhere",
             trace: "
                 c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]

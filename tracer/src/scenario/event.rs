@@ -4,7 +4,9 @@ use super::{BEGIN, REASONS, detail::Detail, end::End};
 use crate::{
     death::Death,
     errno::Errno,
-    event::{Call, Called, Delivery, Drop, Event, HalfOpen, Origin, Place, Presence, Snapshot, Task, What},
+    event::{
+        Call, Called, Cookie, Delivery, Drop, Event, HalfOpen, Origin, Place, Presence, Snapshot, Task, What,
+    },
     name::Comm,
     sockopt,
     time::Time,
@@ -92,7 +94,7 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
         "reset-sent" => What::ResetSent { origin: Origin::Full(end.snapshot), segment: answered, reason },
         "remainder-reset" => What::ResetSent {
             origin: Origin::Remainder {
-                cookie: end.snapshot.cookie,
+                cookie: if bare { Cookie(0) } else { end.snapshot.cookie },
                 tuple: end.snapshot.tuple(),
                 substate: Some(State::FinWait2),
             },

@@ -10,7 +10,7 @@
 //! | `reset-received` | a RST is taken as valid |
 //! | `reset-sent reason=NAME [answers=PA:9]` | the socket sends a RST |
 //! | `reset-connecting reason=NAME answers=A:0` | the socket sends a RST while it connects |
-//! | `remainder-reset reason=NAME answers=PA:9` | its TIME_WAIT remainder does |
+//! | `remainder-reset [bare] reason=NAME answers=PA:9` | its TIME_WAIT remainder does; `bare`: it has no cookie |
 //! | `loose reason=NAME answers=S:0` | the other end's host does, for no socket |
 //! | `recv ERRNO`, `send ERRNO` | a call fails |
 //! | `eof`, `eof-unanswered` | a read returns 0; it does where an answer was due |
