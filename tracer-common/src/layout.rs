@@ -249,6 +249,8 @@ pub struct Numbers {
     /// 1: the verifier knows the type of no pointer, or the helpers that need it are not to be had: members are read by
     /// a helper, and what is kept beside sockets is found by their address.
     pub probed: u32,
+    /// 1: a process can be taken off its CPU in the midst of a program at a tracepoint.
+    pub preemptible: u32,
 }
 
 impl Numbers {
@@ -295,5 +297,6 @@ impl Numbers {
         call_compat: 0,
         upid_size: ABSENT,
         probed: 0,
+        preemptible: 0,
     };
 }

@@ -54,12 +54,15 @@ impl Arguments for ProbeContext {
     }
 }
 
-/// Declares both programs of a hook that fires in interrupts ([`crate::nest`]).
+/// Declares both programs of a hook ([`crate::nest`]); the second may be for preempted processes alone.
 macro_rules! nested {
     ($attach:meta, $context:ty, $first:ident, $second:ident, $hook:ident, $run:expr) => {
+        nested!($attach, $context, $first, $second, $hook, $run, first);
+    };
+    ($attach:meta, $context:ty, $first:ident, $second:ident, $hook:ident, $run:expr, $begin:ident) => {
         #[$attach]
         pub(crate) fn $first(ctx: $context) -> i32 {
-            $crate::nest::first($crate::nest::Hook::$hook, || ($run)(&ctx))
+            $crate::nest::$begin($crate::nest::Hook::$hook, || ($run)(&ctx))
         }
 
         #[$attach]

@@ -1,14 +1,14 @@
-//! Events of an interrupt that meets a program running on its CPU: the kernel skips the program then, and a second
-//! one on the same hook takes the event.
+//! Events that meet a program running on their CPU, in an interrupt or because its process was preempted: the kernel
+//! skips the program then, and a second one on the same hook takes the event.
 //!
 //! `__bpf_trace_run()` counts such a skip as a recursion miss (v6.12).
 //! <https://github.com/torvalds/linux/blob/v6.12/kernel/trace/bpf_trace.c>
 
-use crate::counter::count;
+use crate::{counter::count, kernel::number};
 use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 use tracer_common::counter::Counter;
 
-/// The hooks that fire in interrupts.
+/// The hooks with a second program.
 #[derive(Clone, Copy)]
 pub(crate) enum Hook {
     StateChange,
@@ -22,11 +22,20 @@ pub(crate) enum Hook {
     Synack,
     Ttl,
     Destroy,
+    Send,
+    SendPage,
+    Receive,
+    CallRaw,
+    Connect,
+    Accept,
+    Shutdown,
+    SetSockOpt,
+    GetSockOpt,
 }
 
 /// Whether the first program of a hook runs on this CPU.
 #[btf_map]
-static RUNNING: PerCpuArray<u64, 11> = PerCpuArray::new();
+static RUNNING: PerCpuArray<u64, 20> = PerCpuArray::new();
 
 /// The first program of a hook.
 #[inline(always)]
@@ -37,6 +46,16 @@ pub(crate) fn first(hook: Hook, run: impl FnOnce()) -> i32 {
     run();
     // SAFETY: as above.
     unsafe { running.write_volatile(0) }
+    0
+}
+
+/// The first program of a hook at a tracepoint in process context: alone where none is preempted there.
+#[inline(always)]
+pub(crate) fn first_of_process(hook: Hook, run: impl FnOnce()) -> i32 {
+    if number!(preemptible) != 0 {
+        return first(hook, run);
+    }
+    run();
     0
 }
 

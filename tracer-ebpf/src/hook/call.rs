@@ -9,7 +9,7 @@
 
 use super::length::failed;
 use crate::{
-    attach::{Arguments as _, Function, enter, leave},
+    attach::{Arguments as _, Function, enter, leave, nested},
     counter::count,
     emit::{self, Urgency},
     filter,
@@ -51,16 +51,22 @@ static FAILURES: Seconds<{ CALLS as usize }> = Seconds::new();
 pub(crate) fn call(_: TracePointContext) -> i32 {
     let regs = Current::get().registers();
     // The result is where the number was passed in, before the process runs on.
-    returned(regs, load::<u64>(regs, offset!(regs_result)) as i32)
+    returned(regs, load::<u64>(regs, offset!(regs_result)) as i32);
+    0
 }
 
-#[btf_tracepoint(function = "sys_exit")]
-pub(crate) fn call_raw(ctx: BtfTracePointContext) -> i32 {
-    returned(ctx.arg(0), ctx.arg::<u64>(1) as i32)
-}
+nested!(
+    btf_tracepoint(function = "sys_exit"),
+    BtfTracePointContext,
+    call_raw,
+    call_raw_nested,
+    CallRaw,
+    |ctx: &BtfTracePointContext| returned(ctx.arg(0), ctx.arg::<u64>(1) as i32),
+    first_of_process
+);
 
 #[inline(always)]
-fn returned(regs: *const u8, result: i32) -> i32 {
+fn returned(regs: *const u8, result: i32) {
     if let Some(call) = kind(load(regs, offset!(regs_call)))
         && !other_numbering()
     {
@@ -69,19 +75,16 @@ fn returned(regs: *const u8, result: i32) -> i32 {
         let (second, third) = (argument(offset!(regs_second)), argument(offset!(regs_third)));
         take(call, [first, second, third, argument(offset!(regs_fourth))], result);
     }
-    0
 }
 
 /// Declares the programs at the end of the body of a call, whose first `$count` arguments are the call's.
 macro_rules! body {
-    ($fexit:ident, $kprobe:ident, $kretprobe:ident, $function:ident, $call:ident, $returns:literal) => {
-        #[fexit]
-        pub(crate) fn $fexit(ctx: FExitContext) -> i32 {
+    ($fexit:ident, $nested:ident, $kprobe:ident, $kretprobe:ident, $function:ident, $call:ident, $returns:literal) => {
+        nested!(fexit, FExitContext, $fexit, $nested, $function, |ctx: &FExitContext| {
             let argument = |number| if number < $returns { ctx.at(number) } else { 0 };
             let arguments = [argument(0), argument(1), argument(2), argument(3)];
             take($call, arguments, ctx.at($returns) as i32);
-            0
-        }
+        });
 
         #[kprobe]
         pub(crate) fn $kprobe(ctx: ProbeContext) -> u32 {
@@ -99,11 +102,51 @@ macro_rules! body {
     };
 }
 
-body!(call_connect_fexit, call_connect_kprobe, call_connect_kretprobe, Connect, CONNECT, 3);
-body!(call_accept_fexit, call_accept_kprobe, call_accept_kretprobe, Accept, ACCEPT, 4);
-body!(call_shutdown_fexit, call_shutdown_kprobe, call_shutdown_kretprobe, Shutdown, SHUTDOWN, 2);
-body!(call_setsockopt_fexit, call_setsockopt_kprobe, call_setsockopt_kretprobe, SetSockOpt, SETSOCKOPT, 5);
-body!(call_getsockopt_fexit, call_getsockopt_kprobe, call_getsockopt_kretprobe, GetSockOpt, GETSOCKOPT, 5);
+body!(
+    call_connect_fexit,
+    call_connect_fexit_nested,
+    call_connect_kprobe,
+    call_connect_kretprobe,
+    Connect,
+    CONNECT,
+    3
+);
+body!(
+    call_accept_fexit,
+    call_accept_fexit_nested,
+    call_accept_kprobe,
+    call_accept_kretprobe,
+    Accept,
+    ACCEPT,
+    4
+);
+body!(
+    call_shutdown_fexit,
+    call_shutdown_fexit_nested,
+    call_shutdown_kprobe,
+    call_shutdown_kretprobe,
+    Shutdown,
+    SHUTDOWN,
+    2
+);
+body!(
+    call_setsockopt_fexit,
+    call_setsockopt_fexit_nested,
+    call_setsockopt_kprobe,
+    call_setsockopt_kretprobe,
+    SetSockOpt,
+    SETSOCKOPT,
+    5
+);
+body!(
+    call_getsockopt_fexit,
+    call_getsockopt_fexit_nested,
+    call_getsockopt_kprobe,
+    call_getsockopt_kretprobe,
+    GetSockOpt,
+    GETSOCKOPT,
+    5
+);
 
 /// Which call a number is, if it is one of ours.
 #[inline(always)]

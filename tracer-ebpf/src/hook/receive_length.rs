@@ -6,7 +6,7 @@
 
 use super::length::{failed, learn_owner, note_received, send_failure};
 use crate::{
-    attach::{Arguments as _, Function, enter, leave},
+    attach::{Arguments as _, Function, enter, leave, nested},
     emit,
     kernel::number,
     sock::Common,
@@ -21,18 +21,26 @@ use tracer_common::record::{
     socket::{OUTGOING, Past, WROTE},
 };
 
-#[btf_tracepoint(function = "sock_recv_length")]
-pub(crate) fn receive_length(ctx: BtfTracePointContext) -> i32 {
-    take(ctx.arg(0), ctx.arg::<u32>(1) as i32, ctx.arg::<u32>(2) as i32);
-    0
-}
-
-#[fexit]
-pub(crate) fn receive_length_fexit(ctx: FExitContext) -> i32 {
-    let flags = ctx.at(number!(receive_flags_argument)) as i32;
-    take(ctx.arg(0), ctx.at(number!(receive_returns)) as i32, flags);
-    0
-}
+nested!(
+    btf_tracepoint(function = "sock_recv_length"),
+    BtfTracePointContext,
+    receive_length,
+    receive_length_nested,
+    Receive,
+    |ctx: &BtfTracePointContext| take(ctx.arg(0), ctx.arg::<u32>(1) as i32, ctx.arg::<u32>(2) as i32),
+    first_of_process
+);
+nested!(
+    fexit,
+    FExitContext,
+    receive_length_fexit,
+    receive_length_fexit_nested,
+    Receive,
+    |ctx: &FExitContext| {
+        let flags = ctx.at(number!(receive_flags_argument)) as i32;
+        take(ctx.arg(0), ctx.at(number!(receive_returns)) as i32, flags);
+    }
+);
 
 #[kprobe]
 pub(crate) fn receive_length_kprobe(ctx: ProbeContext) -> u32 {

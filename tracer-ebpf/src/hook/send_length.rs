@@ -6,7 +6,7 @@
 
 use super::length::{failed, learn_owner, note_sent, send_failure};
 use crate::{
-    attach::{Arguments as _, Function, enter, leave},
+    attach::{Arguments as _, Function, enter, leave, nested},
     kernel::{number, offset, peek},
     sock::Common,
 };
@@ -16,17 +16,18 @@ use aya_ebpf::{
 };
 use tracer_common::record::{Kind, send_length::SendLength};
 
-#[btf_tracepoint(function = "sock_send_length")]
-pub(crate) fn send_length(ctx: BtfTracePointContext) -> i32 {
-    take(ctx.arg(0), ctx.arg::<u32>(1) as i32, ctx.arg::<u32>(2) as i32);
-    0
-}
-
-#[fexit]
-pub(crate) fn send_length_fexit(ctx: FExitContext) -> i32 {
+nested!(
+    btf_tracepoint(function = "sock_send_length"),
+    BtfTracePointContext,
+    send_length,
+    send_length_nested,
+    Send,
+    |ctx: &BtfTracePointContext| take(ctx.arg(0), ctx.arg::<u32>(1) as i32, ctx.arg::<u32>(2) as i32),
+    first_of_process
+);
+nested!(fexit, FExitContext, send_length_fexit, send_length_fexit_nested, Send, |ctx: &FExitContext| {
     take(ctx.arg(0), ctx.at(number!(send_returns)) as i32, flags(ctx.arg::<u64>(1) as usize));
-    0
-}
+});
 
 #[kprobe]
 pub(crate) fn send_length_kprobe(ctx: ProbeContext) -> u32 {
@@ -44,11 +45,11 @@ pub(crate) fn send_length_kretprobe(ctx: RetProbeContext) -> u32 {
 
 /// `tcp_sendpage(struct sock *sk, struct page *page, int offset, size_t size, int flags)`, until 6.4.
 /// <https://github.com/torvalds/linux/blob/v6.1/net/ipv4/tcp.c#L1100-L1130>
-#[fexit]
-pub(crate) fn send_page_fexit(ctx: FExitContext) -> i32 {
-    take(ctx.arg(0), ctx.arg::<u64>(5) as i32, ctx.arg::<u64>(4) as i32);
-    0
-}
+nested!(fexit, FExitContext, send_page_fexit, send_page_fexit_nested, SendPage, |ctx: &FExitContext| take(
+    ctx.arg(0),
+    ctx.arg::<u64>(5) as i32,
+    ctx.arg::<u64>(4) as i32
+));
 
 #[kprobe]
 pub(crate) fn send_page_kprobe(ctx: ProbeContext) -> u32 {

@@ -59,7 +59,7 @@ pub(super) fn start(
     }
     let mut first = None;
     for way in ways {
-        match start_by(ebpf, hook, way, types, btf) {
+        match start_by(ebpf, hook, way, numbers, types, btf) {
             Ok(attached) if way == Way::Tracepoint => {
                 let lacks = match (hook.lacks)(numbers) {
                     Some(Lack::Sight(lacks)) => Some(lacks),
@@ -85,11 +85,12 @@ fn start_by(
     ebpf: &mut Ebpf,
     hook: &Hook,
     way: Way,
+    numbers: &Numbers,
     types: &btf::Btf,
     btf: &Btf,
 ) -> Result<Attached, Refusal> {
     let means = match way {
-        Way::Tracepoint | Way::Iterator => return start_at_event(ebpf, hook, types, btf),
+        Way::Tracepoint | Way::Iterator => return start_at_event(ebpf, hook, numbers, types, btf),
         Way::Fentry => Means::Trampoline,
         Way::Kprobe => Means::Probe,
     };
@@ -98,12 +99,18 @@ fn start_by(
     Ok(Attached { way, point, lacks: None, programs })
 }
 
-fn start_at_event(ebpf: &mut Ebpf, hook: &Hook, types: &btf::Btf, btf: &Btf) -> Result<Attached, Refusal> {
+fn start_at_event(
+    ebpf: &mut Ebpf,
+    hook: &Hook,
+    numbers: &Numbers,
+    types: &btf::Btf,
+    btf: &Btf,
+) -> Result<Attached, Refusal> {
     let mut attached = Attached {
         way: Way::Tracepoint,
         point: hook.point.name().to_owned(),
         lacks: None,
-        programs: hook.programs().collect(),
+        programs: hook.programs(numbers).collect(),
     };
     match hook.point {
         Point::Tracepoint(name) => {
@@ -117,8 +124,8 @@ fn start_at_event(ebpf: &mut Ebpf, hook: &Hook, types: &btf::Btf, btf: &Btf) -> 
             }
         }
         Point::Calls(calls) => {
-            let (point, program) = calls::start(ebpf, hook.program, calls, btf)?;
-            (attached.point, attached.programs) = (point.to_owned(), vec![program]);
+            let (point, programs) = calls::start(ebpf, &attached.programs, calls, btf)?;
+            (attached.point, attached.programs) = (point.to_owned(), programs);
         }
         Point::Iterator(name, members) => {
             let context = format!("bpf_iter__{name}");

@@ -171,6 +171,12 @@ impl Btf {
         found.find_map(|(_, function)| self.parameters(self.records.get(function.size_or_id)?))
     }
 
+    /// Whether the kernel has a variable of this name of which each CPU has its own: BTF has no others.
+    pub fn has_variable(&self, name: &str) -> bool {
+        let mut variables = self.records.all().filter(|(_, found)| found.kind == Kind::Variable);
+        variables.any(|(_, found)| self.records.is_named(found.name, name))
+    }
+
     /// What a BTF tracepoint of this name hands over, without the leading `void *`; `None` when the kernel has no
     /// such tracepoint. Compilers keep no names there; [`Self::function_params`] of `__traceiter_NAME` has them.
     ///

@@ -20,18 +20,19 @@ const ALL: &str = "sys_exit";
 const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// Attaches the program at the exit of each call; where that cannot be had, its other form at the exit of all. Where it is
-/// then, and its name.
+/// then, and its name; there it may have a second one.
 pub(super) fn start(
     ebpf: &mut Ebpf,
-    name: &str,
+    names: &[String],
     calls: &[&str],
     btf: &Btf,
-) -> Result<(&'static str, String), Refusal> {
-    let Err(error) = at_each(ebpf, name, calls) else { return Ok((EACH, name.to_owned())) };
+) -> Result<(&'static str, Vec<String>), Refusal> {
+    let first = names[0].clone();
+    let Err(error) = at_each(ebpf, &first, calls) else { return Ok((EACH, vec![first])) };
     tracing::info!("tracepoints of single system calls: {error}");
-    let name = format!("{name}_raw");
-    at_all(ebpf, &name, btf).map_err(|error| refusal(&error))?;
-    Ok((ALL, name))
+    let names: Vec<_> = names.iter().map(|name| name.replacen(&first, &format!("{first}_raw"), 1)).collect();
+    names.iter().try_for_each(|name| at_all(ebpf, name, btf)).map_err(|error| refusal(&error))?;
+    Ok((ALL, names))
 }
 
 fn at_each(ebpf: &mut Ebpf, name: &str, calls: &[&str]) -> Result<(), ProgramError> {

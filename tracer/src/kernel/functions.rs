@@ -75,8 +75,7 @@ impl Function {
     pub(super) fn programs(&self, means: Means) -> Vec<String> {
         let ways: &[&str] = match (means, self.ends) {
             (Means::Trampoline, Ends::AtStart) => &["fentry", "fentry_nested"],
-            (Means::Trampoline, Ends::AtEnd) => &["fexit"],
-            (Means::Trampoline, Ends::AtEndOrStart) => &["fexit", "fexit_nested"],
+            (Means::Trampoline, Ends::AtEnd | Ends::AtEndOrStart) => &["fexit", "fexit_nested"],
             (Means::Probe, Ends::AtEnd) => &["kprobe", "kretprobe"],
             (Means::Probe, Ends::AtStart | Ends::AtEndOrStart) => &["kprobe"],
         };

@@ -17,8 +17,8 @@ pub struct Hook {
     pub functions: &'static [Function],
     /// What the event does not show on a kernel with these numbers, or what is bad about it.
     pub lacks: fn(&Numbers) -> Option<Lack>,
-    /// Whether it fires in interrupts: a second program then takes what meets the first one running on its CPU.
-    pub nests: bool,
+    /// Where a second program takes what meets the first one running on its CPU.
+    pub nests: Nests,
     /// Whether the event makes every system call of the host slower, so that it is attached only where it is needed.
     pub taxes_calls: bool,
     /// Whether it is attached only where a pattern that is on needs it.
@@ -41,6 +41,18 @@ pub enum Point {
     Iterator(&'static str, &'static [&'static str]),
 }
 
+/// Where a hook has a second program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nests {
+    /// Nowhere: it fires seldom, and in process context.
+    Never,
+    /// Where a process can be taken off its CPU in the midst of the first one: another's events would not be seen until
+    /// it is back.
+    WherePreempted,
+    /// Everywhere: it fires in interrupts.
+    Always,
+}
+
 /// Why the functions are better than the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
@@ -52,8 +64,13 @@ pub enum Lack {
 
 impl Hook {
     /// The names of its programs at the event.
-    pub fn programs(&self) -> impl Iterator<Item = String> + use<> {
-        let second = self.nests.then(|| format!("{}_nested", self.program));
+    pub fn programs(&self, numbers: &Numbers) -> impl Iterator<Item = String> + use<> {
+        let nests = match self.nests {
+            Nests::Never => false,
+            Nests::WherePreempted => numbers.preemptible != 0,
+            Nests::Always => true,
+        };
+        let second = nests.then(|| format!("{}_nested", self.program));
         [self.program.to_owned()].into_iter().chain(second)
     }
 }
@@ -75,7 +92,7 @@ const fn event(program: &'static str, tracepoint: &'static str) -> Hook {
         point: Point::Tracepoint(tracepoint),
         functions: &[],
         lacks: |_| None,
-        nests: true,
+        nests: Nests::Always,
         taxes_calls: false,
         optional: false,
         by_address: false,
@@ -85,7 +102,7 @@ const fn event(program: &'static str, tracepoint: &'static str) -> Hook {
 
 /// The same in process context alone.
 const fn act(program: &'static str, tracepoint: &'static str) -> Hook {
-    Hook { nests: false, ..event(program, tracepoint) }
+    Hook { nests: Nests::Never, ..event(program, tracepoint) }
 }
 
 /// An iterator, and the members its context must have.
@@ -137,11 +154,13 @@ pub const HOOKS: &[Hook] = &[
             )
             .if_there(),
         ],
+        nests: Nests::WherePreempted,
         without: "errnos of send calls as they happen, and owners of accepted sockets",
         ..act("send_length", "sock_send_length")
     },
     Hook {
         functions: &[Function::new("receive_length", &["tcp_recvmsg"], AtEnd, &["struct sock *"])],
+        nests: Nests::WherePreempted,
         without: "errnos of receive calls as they happen, end of file, and owners of accepted sockets",
         ..act("receive_length", "sock_recv_length")
     },
@@ -208,6 +227,7 @@ pub const HOOKS: &[Hook] = &[
                 .exactly(),
         ],
         lacks: |_| Some(Lack::Price),
+        nests: Nests::WherePreempted,
         taxes_calls: true,
         optional: true,
         without: "errnos of connect(), accept() and socket options, and what SO_ERROR told",

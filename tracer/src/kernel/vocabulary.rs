@@ -82,6 +82,13 @@ fn has_socket_helpers(btf: &Btf) -> bool {
         .all(|helper| btf.function_params(helper).is_some())
 }
 
+/// Whether programs at tracepoints can be preempted (since Linux 7.0): what guards them is a SRCU domain of their own,
+/// whose data for each CPU kernels up to 6.12 had for other tracepoints, and before `struct tracepoint_ext` (6.14).
+/// `__DECLARE_TRACE()`, <https://github.com/torvalds/linux/blob/v7.0/include/linux/tracepoint.h>
+fn has_preemptible_tracepoints(btf: &Btf) -> bool {
+    btf.has_variable("tracepoint_srcu_srcu_data") && btf.size("tracepoint_ext").is_some()
+}
+
 fn numbers(btf: &Btf) -> Numbers {
     let bit =
         |name| btf.enum_value("sock_flags", name).and_then(|bit| u32::try_from(bit).ok()).unwrap_or(ABSENT);
@@ -151,6 +158,7 @@ fn numbers(btf: &Btf) -> Numbers {
         call_compat: if cfg!(target_arch = "x86_64") { TS_COMPAT } else { 0 },
         upid_size: btf.size("upid").unwrap_or(ABSENT),
         probed: 0,
+        preemptible: u32::from(has_preemptible_tracepoints(btf)),
         sock_dead: bit("SOCK_DEAD"),
         sock_done: bit("SOCK_DONE"),
         sock_keepopen: bit("SOCK_KEEPOPEN"),
