@@ -75,7 +75,9 @@ impl Machine {
         let initrd = self.image.with_command(&name, run.command)?;
         let console = initrd.with_extension("console");
         let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-nodefaults", "-no-reboot"]);
+        // One thread for all processors: among several, a kernel that changes its own code at run time, as it does where
+        // programs are attached to functions, meets halves of instructions.
+        qemu.args(["-accel", "tcg,thread=single", "-cpu", "max", "-nodefaults", "-no-reboot"]);
         qemu.args(["-display", "none", "-smp", &run.processors.to_string(), "-m", &MEMORY.to_string()]);
         qemu.arg("-kernel").arg(&self.kernel.image).arg("-initrd").arg(&initrd);
         qemu.args(["-append", &format!("console=ttyS0 quiet panic=-1 {}", run.parameters)]);

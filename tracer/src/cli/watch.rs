@@ -160,9 +160,9 @@ pub struct DemoArgs {
     /// Make each situation happen on one path only; another number picks other paths
     #[arg(long, value_name = "TURN", hide = true)]
     pub once: Option<usize>,
-    /// Write NDJSON, one line a situation and path
+    /// Write a line a situation and path, of fields between tabs
     #[arg(long, hide = true)]
-    pub json: bool,
+    pub table: bool,
     /// Show every message
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,

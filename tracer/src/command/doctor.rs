@@ -12,8 +12,7 @@ use crate::{
         rights::{self, Lockdown},
         way::Way,
     },
-    live::SHARE,
-    pattern::{CATALOGUE, Host, POLL_PERIOD, Pattern},
+    pattern::{CATALOGUE, Host, POLL_PERIOD, POLL_SHARE, Pattern},
     record::run::Probe,
     time::Spoken,
 };
@@ -203,8 +202,7 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
         writeln!(out, "  cannot be told: {}", report.lost_patterns.join(", "))?;
     }
     let looks = Polling::of(&Host::default(), |_| true);
-    let share = 100.0 / f64::from(SHARE);
-    writeln!(out, "  looks at what makes no event, each at most {share} % of a CPU:")?;
+    writeln!(out, "  looks at what makes no event, each at most {} of a CPU:", POLL_SHARE.default)?;
     writeln!(out, "        accept queues every {}", POLL_PERIOD.default)?;
     if let Some(often) = looks.sockets {
         writeln!(out, "        open sockets every {} (a quarter of the shortest threshold)", Spoken(often))?;

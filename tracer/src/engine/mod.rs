@@ -30,7 +30,7 @@ mod tell;
 use crate::{
     event::{Cookie, Event},
     finding::{Finding, FindingId},
-    pattern::{CATALOGUE, HOLD, Host, POLL_PERIOD, Pattern, STORM_WINDOW, Trigger},
+    pattern::{CATALOGUE, HOLD, Host, POLL_PERIOD, POLL_SHARE, Pattern, STORM_WINDOW, Trigger},
     time::Time,
 };
 pub use counting::{Counting, Lossy};
@@ -301,6 +301,11 @@ impl Engine {
     /// How often what makes no event is to be looked at.
     pub fn poll_period(&self) -> Duration {
         self.host.time(&POLL_PERIOD)
+    }
+
+    /// How much of a CPU the looks of one kind may take.
+    pub fn poll_share(&self) -> f64 {
+        self.host.share(&POLL_SHARE)
     }
 
     fn hold(&self) -> Duration {

@@ -1,7 +1,7 @@
 //! The kernel's own counters of every namespace, set against what the programs saw there.
 
 use super::{
-    Live, SHARE,
+    Live,
     balance::{Balances, Reading},
 };
 use crate::kernel::{
@@ -231,7 +231,7 @@ impl Live {
         }
         let cost = clock::own_cpu_time()?.saturating_sub(used);
         if let Some(books) = &mut self.books {
-            books.strangers_due = began + STRANGERS_PERIOD.max(cost * SHARE);
+            books.strangers_due = began + self.polls.apart(STRANGERS_PERIOD, cost);
         }
         Ok(())
     }
@@ -255,7 +255,7 @@ impl Live {
         }
         let cost = clock::own_cpu_time()?.saturating_sub(used);
         tracing::debug!("reading the counters of {} namespaces took {cost:?}", books.open.len());
-        books.reading_due = began + cost * SHARE;
+        books.reading_due = began + self.polls.apart(Duration::ZERO, cost);
         Ok(())
     }
 }

@@ -10,7 +10,6 @@ mod totals;
 
 pub use balance::{Balance, Balances};
 pub use books::{Reconciled, Reconciliation};
-pub use polls::SHARE;
 pub use totals::Totals;
 
 use crate::{
@@ -117,7 +116,7 @@ impl Live {
         )]
         let ring =
             AsyncFd::with_interest(probes.take_ring(), Interest::READABLE).context("polling the ring")?;
-        let polls = Polls::new(polling, engine.poll_period());
+        let polls = Polls::new(polling, engine.poll_period(), engine.poll_share());
         let books = probes.reconcile().then(Books::new);
         let offset = clock::offset().context("reading the clocks")?;
         Ok(Self {

@@ -13,15 +13,14 @@ use tracer_common::record::{
     socket::{Tuple, words},
 };
 
-/// Looks of a kind take at most one part in so many of the time of one CPU: 0.25 %.
-pub const SHARE: u32 = 400;
-
 /// When what is looked at next.
 pub(super) struct Polls {
     polling: Polling,
     queues: Queues,
     /// How often queues are looked at.
     period: Duration,
+    /// How much of a CPU looks of a kind may take.
+    share: f64,
     queues_due: Instant,
     /// The same of namespaces in which a queue was seen full.
     full_queues_due: Instant,
@@ -33,17 +32,25 @@ pub(super) struct Polls {
 const NAMESPACES_PERIOD: Duration = Duration::from_secs(10);
 
 impl Polls {
-    pub(super) fn new(polling: Polling, period: Duration) -> Self {
+    pub(super) fn new(polling: Polling, period: Duration, share: f64) -> Self {
         let now = Instant::now();
         Self {
             polling,
             queues: Queues::default(),
             period,
+            share,
             queues_due: now,
             full_queues_due: now,
             sockets_due: now,
             namespaces_due: now + NAMESPACES_PERIOD,
         }
+    }
+}
+
+impl Polls {
+    /// The time from the beginning of a look that has cost so much to that of the next one.
+    pub(super) fn apart(&self, period: Duration, cost: Duration) -> Duration {
+        period.max(cost.div_f64(self.share))
     }
 }
 
@@ -73,13 +80,13 @@ impl Live {
             self.look_at_queues(&self.engine.listening_namespaces())?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             tracing::debug!("a look at accept queues took {cost:?}");
-            self.polls.queues_due = began + self.polls.period.max(cost * SHARE);
+            self.polls.queues_due = began + self.polls.apart(self.polls.period, cost);
         } else if self.polls.polling.queues && Instant::now() >= self.polls.full_queues_due {
             // Where there are hundreds of namespaces the next look at all is far away.
             let (began, used) = (Instant::now(), clock::own_cpu_time()?);
             self.look_at_queues(&self.engine.syn_floods())?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
-            self.polls.full_queues_due = began + self.polls.period.max(cost * SHARE);
+            self.polls.full_queues_due = began + self.polls.apart(self.polls.period, cost);
         }
         if let Some(period) = self.polls.polling.sockets.filter(|_| Instant::now() >= self.polls.sockets_due)
         {
@@ -93,7 +100,7 @@ impl Live {
             }
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             tracing::debug!("a look at open sockets took {cost:?}");
-            self.polls.sockets_due = began + period.max(cost * SHARE);
+            self.polls.sockets_due = began + self.polls.apart(period, cost);
         }
         Ok(())
     }

@@ -43,6 +43,17 @@ impl Host {
         }
     }
 
+    /// The value of a setting that is a share.
+    ///
+    /// # Panics
+    /// When the setting is none, which is a mistake in the catalogue.
+    pub fn share(&self, setting: &Setting) -> f64 {
+        match self.value(setting) {
+            Value::Share(share) => share,
+            other => panic!("{} is {other}, not a share", setting.key),
+        }
+    }
+
     /// The name of a reset's reason.
     pub fn reason(&self, number: Option<i32>) -> Option<&str> {
         number.and_then(|number| self.reset_reasons.get(&number)).map(String::as_str)

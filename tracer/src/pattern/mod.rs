@@ -212,6 +212,13 @@ pub static POLL_PERIOD: Setting = Setting {
     meaning: "how often what makes no event is looked at",
 };
 
+/// How much of a CPU such looks may take.
+pub static POLL_SHARE: Setting = Setting {
+    key: "poll.share",
+    default: Value::Share(0.0025),
+    meaning: "how much of a CPU looks of one kind may take: what is over makes them further apart",
+};
+
 /// Over what time equal findings become one.
 pub static STORM_WINDOW: Setting = Setting {
     key: "storm.window",
@@ -221,7 +228,7 @@ pub static STORM_WINDOW: Setting = Setting {
 
 /// Every setting: the engine's own, then the patterns'.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [&HOLD, &POLL_PERIOD, &STORM_WINDOW]
+    [&HOLD, &POLL_PERIOD, &POLL_SHARE, &STORM_WINDOW]
         .into_iter()
         .chain(CATALOGUE.iter().flat_map(|pattern| pattern.settings.iter().copied()))
 }

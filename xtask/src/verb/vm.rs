@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     let command = if command.is_empty() { "tcptrace doctor".to_owned() } else { command.join(" ") };
     let kernel = Kernel::named(name)?;
     install::ensure(Purpose::Booting)?;
-    let machine = Machine::new(name, kernel.fetch()?, &release()?)?;
+    let machine = Machine::new(name, kernel.fetch()?, &build()?)?;
     let run = Run { name: "vm", command: &command, parameters: "", limit: LIMIT, processors: 2 };
     let ran = machine.run(run, |line| println!("{line}"))?;
     let console = std::fs::read_to_string(&ran.console).unwrap_or_default();
@@ -31,10 +31,10 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     }
 }
 
-/// tcptrace, built for release: an emulated processor is slow enough.
-pub(crate) fn release() -> Result<std::path::PathBuf> {
-    if !install::status(cargo_build().arg("--release"))?.success() {
+/// tcptrace, optimised: an emulated processor is slow enough.
+pub(crate) fn build() -> Result<std::path::PathBuf> {
+    if !install::status(cargo_build().args(["--profile", "emulated"]))?.success() {
         bail!("tcptrace does not build");
     }
-    Ok(place::own_target().join("release/tcptrace"))
+    Ok(place::own_target().join("emulated/tcptrace"))
 }

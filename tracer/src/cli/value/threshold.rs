@@ -1,7 +1,7 @@
 //! Thresholds that a user sets.
 
 use super::{duration, meant, nearest, positive};
-use crate::pattern::{POLL_PERIOD, Setting, Value, settings};
+use crate::pattern::{POLL_PERIOD, POLL_SHARE, Setting, Value, settings};
 use std::time::Duration;
 
 /// A threshold and its new value.
@@ -42,7 +42,13 @@ fn read(setting: &Setting, text: &str) -> Result<Value, String> {
             Ok(Value::Time(time))
         }
         Value::Count(_) => positive(text).map(Value::Count),
-        Value::Share(_) => share(text).map(Value::Share),
+        Value::Share(_) => {
+            let share = share(text)?;
+            if share <= 0.0 && setting.key == POLL_SHARE.key {
+                return Err(format!("it must be more than nothing; did you mean '{}'?", setting.default));
+            }
+            Ok(Value::Share(share))
+        }
     }
 }
 

@@ -1,15 +1,12 @@
 //! Compares what was told with what the demo's own processes saw.
 
 use crate::lab::case::{Expected, Staged};
-use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// One situation and what became of it.
-#[derive(Serialize)]
 pub(super) struct Line {
     /// The case and its path.
-    #[serde(skip)]
     pub(super) name: String,
     /// Whether it was told as it happened, and nothing else was.
     pub(super) holds: bool,

@@ -5,6 +5,7 @@ mod calls;
 mod option;
 mod process;
 mod table;
+mod turn;
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -29,6 +30,7 @@ pub use process::run;
 
 use super::namespace::Namespace;
 use call::{Answer, Request};
+use turn::Turn;
 
 /// How long a call may take before the scenario is told to hang.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -120,6 +122,7 @@ impl Actor {
     /// # Errors
     /// When it cannot be started or does not report for duty.
     pub fn spawn(program: &Program, namespace: &Namespace, comm: &str) -> Result<Self> {
+        let _turn = Turn::wait();
         let (ours, theirs) = UnixStream::pair().context("making the socket to an actor")?;
         let mut command = Command::new(&program.path);
         command.args(&program.arguments).stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
