@@ -160,6 +160,9 @@ pub struct DemoArgs {
     /// Make each situation happen on one path only; another number picks other paths
     #[arg(long, value_name = "TURN", hide = true)]
     pub once: Option<usize>,
+    /// Make happen what needs limits of the whole host: for a virtual machine
+    #[arg(long, hide = true)]
+    pub own_host: bool,
     /// Write a line a situation and path, of fields between tabs
     #[arg(long, hide = true)]
     pub table: bool,

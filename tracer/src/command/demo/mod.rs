@@ -54,10 +54,11 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// When the namespaces, the processes or the watcher could not be had.
 pub fn run(arguments: &DemoArgs) -> Result<Exit> {
     for id in &arguments.ids {
-        if let Some((_, why)) = case::NOT_PLAYED.iter().find(|(other, _)| other == id) {
+        let not_here = case::NOT_PLAYED.iter().find(|(other, _)| other == id && !arguments.own_host);
+        if let Some((_, why)) = not_here {
             bail!("the demo does not make {id} happen: {why}");
         }
-        if !case::patterns().any(|case| case.pattern == Some(id)) {
+        if !cases(arguments).iter().any(|case| case.pattern == Some(id)) {
             bail!("nothing makes {id} happen yet; `tcptrace list` names the patterns");
         }
     }
@@ -70,7 +71,7 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
     let turn = |case: &Case, path: Path| arguments.once.is_none_or(|turn| is_turn(case, path, turn));
     let mut lines = thread::scope(|scope| {
         let aside = scope.spawn(|| {
-            let any = case::patterns().any(|case| silent(case) && wanted(case));
+            let any = cases(arguments).iter().any(|case| silent(case) && wanted(case));
             if any {
                 round(arguments, &arguments.exclude, |case, path| {
                     silent(case) && wanted(case) && turn(case, path)
@@ -130,11 +131,20 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
     Ok(Exit::Failure)
 }
 
+/// What can be made to happen.
+fn cases(arguments: &DemoArgs) -> Vec<&'static Case> {
+    if arguments.own_host {
+        case::of_own_host().collect()
+    } else {
+        case::patterns().chain(case::decoys()).collect()
+    }
+}
+
 /// Makes situations happen under a watcher of their own, and judges what it tells.
 fn round(arguments: &DemoArgs, exclude: &[&str], wanted: impl Fn(&Case, Path) -> bool) -> Result<Vec<Line>> {
     let begun = Instant::now();
     progress("making private network namespaces");
-    let stage = Stage::build(wanted)?;
+    let stage = Stage::build(&cases(arguments), wanted)?;
     progress("attaching to the kernel");
     let mut flags = thresholds(stage.only(SILENT));
     flags.extend(stage.namespaces().iter().flat_map(|inode| ["--netns".to_owned(), inode.to_string()]));

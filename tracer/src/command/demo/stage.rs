@@ -2,7 +2,7 @@
 
 use crate::lab::{
     actor::Program,
-    case::{self, Case, Staged},
+    case::{Case, Staged},
     path::{Medium, Path, Side},
     world::World,
 };
@@ -70,10 +70,10 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Makes the worlds for the cases and paths that are wanted.
-    pub(super) fn build(wanted: impl Fn(&Case, Path) -> bool) -> Result<Self> {
+    pub(super) fn build(cases: &[&'static Case], wanted: impl Fn(&Case, Path) -> bool) -> Result<Self> {
         let worlds = Worlds::new(Program::this(&["__actor"]))?;
         let mut stage = Self { worlds: worlds.shared().map(Arc::clone).to_vec(), scenes: Vec::new() };
-        for case in case::patterns().chain(case::decoys()) {
+        for case in cases.iter().copied() {
             for path in case.paths().filter(|path| wanted(case, *path)) {
                 let world = worlds.of(case, path)?;
                 if path.medium == Medium::Routed {

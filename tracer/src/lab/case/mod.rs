@@ -25,6 +25,7 @@ mod linger_close_timeout;
 mod linger_zero_abort;
 mod listener_closed_with_queue;
 mod local_unreachable;
+mod memory_pressure_reset;
 mod peer_lost_state;
 mod peer_stuck_in_close_wait;
 mod pmtu_blackhole;
@@ -65,7 +66,7 @@ const WIRE: &[Medium] = &[Medium::Wire];
 /// Only where the router can take part.
 const ROUTED: &[Medium] = &[Medium::Routed];
 
-/// Patterns that nothing here makes happen, and why: what their rules say only scenarios try.
+/// Patterns that are made to happen only on a host of their own, and why.
 pub const NOT_PLAYED: &[(&str, &str)] = &[(
     "memory_pressure_reset",
     "the limits of orphans and of TCP memory are the whole host's, no namespace has its own",
@@ -233,6 +234,11 @@ pub fn patterns() -> impl Iterator<Item = &'static Case> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// Every case that needs a host of its own.
+pub fn of_own_host() -> impl Iterator<Item = &'static Case> {
+    memory_pressure_reset::CASES.iter()
 }
 
 /// Every decoy: what looks like a pattern and must give no finding of warning or above.

@@ -54,7 +54,7 @@ fn death(scene: &Scene<'_>) -> Result<Outcome> {
 }
 
 /// A used connection whose receiver has little room, seen from the sender, which can hold more.
-fn narrow_ends(scene: &Scene<'_>) -> Result<Ends> {
+pub(super) fn narrow_ends(scene: &Scene<'_>) -> Result<Ends> {
     let mut service = scene.service()?;
     let port = service.address.port();
     // Connections inherit it, and so never offer more.
@@ -90,7 +90,7 @@ fn cut_at_zero_window(scene: &Scene<'_>, service: u16) -> Result<Receiver<()>> {
 }
 
 /// Sends until nothing is taken any more.
-fn fill(end: &mut End) -> Result<()> {
+pub(super) fn fill(end: &mut End) -> Result<()> {
     end.actor.set(end.fd, SocketOption::Nonblocking(true))?;
     let errno = loop {
         if let Err(error) = end.actor.send(end.fd, CHUNK) {
