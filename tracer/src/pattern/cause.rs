@@ -5,8 +5,8 @@
 //! `__tcp_close()`, `tcp_disconnect()`, `tcp_abort()`:
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp.c>
 
-use super::{End, Host, Verdict, View};
-use crate::{death::Death, errno::Errno};
+use super::{End, Host, SentReset, Verdict, View};
+use crate::{death::Death, errno::Errno, event::Snapshot};
 use tracer_common::{State, record::socket};
 
 /// Why a RST went out.
@@ -45,7 +45,7 @@ pub(super) fn of(end: &End, host: &Host) -> Option<Cause> {
         let early = left_early && answered.payload == 0 && matches!(reason, None | Some("TCP_ABORT_ON_DATA"));
         return early.then_some(Cause::NoFinWait2);
     }
-    if reason == Some("TCP_ABORT_ON_MEMORY") {
+    if reason == Some("TCP_ABORT_ON_MEMORY") || (reason.is_none() && given_up(&sent, snapshot)) {
         return Some(Cause::Memory); // timers tell it before the change to CLOSE
     }
     if end.failed.is_some_and(|(.., errno)| errno == Errno::ECONNABORTED) {
@@ -74,6 +74,13 @@ pub(super) fn of(end: &End, host: &Host) -> Option<Cause> {
         None if own.shutdown == 0 && !snapshot.dead() && own.flags & socket::LINGER == 0 => Cause::Disconnect,
         None => Cause::Other,
     })
+}
+
+/// Whether a timer gave up an orphan that still has something to send: only `tcp_out_of_resources()` sends a RST then.
+/// <https://github.com/torvalds/linux/blob/v6.1/net/ipv4/tcp_timer.c#L84-L121>
+fn given_up(sent: &SentReset, orphan: &Snapshot) -> bool {
+    let closing = matches!(sent.state, State::FinWait1 | State::Closing | State::LastAck);
+    closing && sent.by.is_none() && orphan.dead()
 }
 
 /// Why the other end sent the RST that this one received; none when that is not seen (yet), or nobody is told.

@@ -1,7 +1,7 @@
 //! P82: the kernel had no memory to spare for a connection whose process had closed it.
 
 use super::{
-    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    Found, Moment, Occasion, Pattern, Scenario, SentReset, Text, Trigger, Verdict, View, Words,
     cause::{self, Cause},
     words::{comm, loss, owner, peer_owner, who},
 };
@@ -96,6 +96,35 @@ net.ipv4.tcp_mem if the host has the memory.",
             expect: &[],
         },
         Scenario {
+            name: "a kernel that gives no reason: only a timer that gives up an orphan sends a RST in this state",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                s = swap c in nginx[17]
+                0ms      c CLOSE>SYN_SENT owned
+                0.1ms    c SYN_SENT>ESTABLISHED
+                0.1ms    s SYN_RECV>ESTABLISHED
+                10ms     s ESTABLISHED>FIN_WAIT1 owned shutdown=3
+                900ms    s reset-sent dead shutdown=3
+                900.01ms c reset-received
+                900.02ms c ESTABLISHED>CLOSE err=ECONNRESET
+                900.1ms  s FIN_WAIT1>CLOSE dead shutdown=3
+            ",
+            expect: &[
+                "memory_pressure_reset critical ECONNRESET local=curl[42] peer=nginx[17] reason=none also= count=1",
+            ],
+        },
+        Scenario {
+            name: "an administrator destroys an orphan, on a kernel that gives no reason",
+            trace: "
+                s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
+                0ms      s SYN_RECV>ESTABLISHED
+                10ms     s ESTABLISHED>FIN_WAIT1 owned shutdown=3
+                900ms    s reset-sent owned dead shutdown=3
+                900.1ms  s FIN_WAIT1>CLOSE err=ECONNABORTED owned dead shutdown=3
+            ",
+            expect: &[],
+        },
+        Scenario {
             name: "unread data is another reason, however short memory may be",
             trace: "
                 s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
@@ -135,6 +164,8 @@ fn judge(view: &View<'_>) -> Verdict {
         ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
         ("unsent_bytes", Fact::Count(end.snapshot.unsent().into())),
     ];
+    // By its own word, or by what only that leads to.
+    let sure = |sent: &SentReset| if view.host.reason(sent.reason).is_some() { 0.99 } else { 0.85 };
     match *view.occasion {
         Occasion::Failed { errno, .. } => {
             match cause::sought(view) {
@@ -149,7 +180,7 @@ fn judge(view: &View<'_>) -> Verdict {
                 facts,
                 ..Found::of(
                     &PATTERN,
-                    0.99,
+                    view.peer.and_then(|peer| peer.reset_sent.as_ref()).map_or(0.85, sure),
                     format!(
                         "{} had closed its connection to {}, and the kernel, short of memory or over its limit of \
                          orphans, reset it. The next call of {} fails with {errno}.{told_loss}",
@@ -171,7 +202,7 @@ fn judge(view: &View<'_>) -> Verdict {
                 facts,
                 ..Found::of(
                     &PATTERN,
-                    0.99,
+                    end.reset_sent.as_ref().map_or(0.85, sure),
                     format!(
                         "The connection of {} to {} was closed, and the kernel, short of memory or over its limit of \
                          orphans, sent a RST instead of waiting for its end.",
