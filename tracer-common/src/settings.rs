@@ -100,6 +100,10 @@ pub struct Settings {
     pub reserved: u32,
 }
 
+/// Every entry of a filter.
+#[expect(clippy::cast_possible_truncation, reason = "there are few")]
+const ALL: u32 = FILTER_ENTRIES as u32;
+
 impl Settings {
     /// No filter, and only what patterns need.
     pub const NONE: Self = Self {
@@ -129,5 +133,29 @@ impl Settings {
         follow: 0,
         reconcile: 0,
         reserved: 0,
+    };
+
+    /// All that can be asked for at once: what the kernel's verifier walks most for.
+    pub const EVERYTHING: Self = Self {
+        lossy_over_ns: 1,
+        stuck_after_ns: 1,
+        network_count: ALL,
+        port_count: ALL,
+        local_port_count: ALL,
+        remote_port_count: ALL,
+        namespace_count: ALL,
+        cgroup_count: ALL,
+        families: IPV4,
+        every_event: 1,
+        filtered: 1,
+        idle_jiffies: 1,
+        lossy_share_ppm: 1,
+        lossy_segments: 1,
+        blackhole: 1,
+        closing: 1,
+        lingers: 1,
+        follow: 1,
+        reconcile: 1,
+        ..Self::NONE
     };
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask VERB`: set-up, build and test of tcptrace; one file a verb.
 
 mod bench;
+mod counts;
 mod install;
 mod privilege;
 mod tally;
@@ -13,6 +14,7 @@ mod verb {
     pub(crate) mod run;
     pub(crate) mod setup;
     pub(crate) mod test;
+    pub(crate) mod verifier;
     pub(crate) mod vm;
 }
 
@@ -54,6 +56,11 @@ const VERBS: &[Verb] = &[
         usage: "vm KERNEL [COMMAND]",
         about: "run a command beside this tree's tcptrace in a virtual machine (5.10, 6.1, 6.12, 7)",
         run: verb::vm::run,
+    },
+    Verb {
+        usage: "verifier [--update]",
+        about: "count what each kernel's verifier walks, against what is kept",
+        run: verb::verifier::run,
     },
 ];
 

@@ -38,6 +38,11 @@ impl Tally {
         }
     }
 
+    /// Counts a check that is no test and holds.
+    pub(crate) fn pass(&mut self) {
+        self.passed += 1;
+    }
+
     /// Counts a step that failed without a test having failed: formatting, lints, a test that does not compile.
     pub(crate) fn fail(&mut self, step: String) {
         self.failed += 1;
@@ -135,6 +140,15 @@ mod tests {
              test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
         );
         assert_eq!(tally.closing(), "0 passed, 1 failed, 0 skipped");
+    }
+
+    #[test]
+    fn checks_that_are_no_tests_are_added_up() {
+        let mut tally = tally(
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+        );
+        tally.pass();
+        assert_eq!(tally.closing(), "4 passed, 0 failed, 0 skipped");
     }
 
     #[test]

@@ -96,9 +96,12 @@ pub struct DoctorArgs {
     /// Take the kernel's events by auto, tracepoint, fentry or kprobe
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = value::backend)]
     pub backend: Backend,
-    /// Show what the kernel's verifier says
+    /// Show how many instructions the kernel's verifier walked (-v), and why it refused a program (-vv)
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Print one line a program: its name, and how many instructions the kernel's verifier walks if all is asked for
+    #[arg(long, hide = true, conflicts_with = "json")]
+    pub verifier: bool,
 }
 
 /// A language, as the command line names it.

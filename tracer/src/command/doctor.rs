@@ -7,7 +7,7 @@ use crate::{
         attach::Options,
         hooks::HOOKS,
         namespace::{NoTcpDiag, SockDiag},
-        probes::Probes,
+        probes::{Probes, Status},
         refusal::{Refusal, prepare},
         rights::{self, Lockdown},
         way::Way,
@@ -38,7 +38,7 @@ struct Report {
     missing_capabilities: Vec<String>,
     /// Kernel structure members that records lack here.
     absent_members: Vec<&'static str>,
-    probes: Vec<Probe>,
+    probes: Vec<Examined>,
     /// Whether the kernel can be asked for single sockets (`sock_diag`).
     socket_questions: &'static str,
     /// Patterns that cannot be told here.
@@ -52,6 +52,23 @@ struct Report {
     verifier: Vec<String>,
 }
 
+/// A probe, and its programs.
+#[derive(Serialize)]
+struct Examined {
+    #[serde(flatten)]
+    probe: Probe,
+    programs: Vec<Loaded>,
+}
+
+/// A program in the kernel.
+#[derive(Serialize)]
+struct Loaded {
+    name: String,
+    /// How many instructions the kernel's verifier walked; absent where the kernel does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_instructions: Option<u32>,
+}
+
 /// Attaches every probe once, and reports.
 ///
 /// # Errors
@@ -61,8 +78,12 @@ pub fn run(arguments: &DoctorArgs) -> Result<Exit> {
     let mut out = std::io::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", serde_json::to_string(&report).context("writing the report")?)?;
+    } else if arguments.verifier {
+        for program in report.probes.iter().flat_map(|probe| &probe.programs) {
+            writeln!(out, "{}\t{}", program.name, program.instructions())?;
+        }
     } else {
-        show(&report, &mut out)?;
+        show(&report, arguments.verbose > 0, &mut out)?;
     }
     if arguments.verbose >= 2 {
         for log in &report.verifier {
@@ -107,8 +128,11 @@ fn examine(arguments: &DoctorArgs) -> Result<Report> {
         Ok((btf, vocabulary)) => {
             report.absent_members.clone_from(&vocabulary.absent);
             let options = Options { ring_bytes: RING, backend: arguments.backend, ..Options::default() };
-            let probes = Probes::attach(&Settings::NONE, &vocabulary, &btf, options, |_| None)?;
-            report.probes = probe_records(&probes);
+            let settings = if arguments.verifier { Settings::EVERYTHING } else { Settings::NONE };
+            let probes = Probes::attach(&settings, &vocabulary, &btf, options, |_| None)?;
+            let programs = probes.statuses.iter().map(|status| loaded(&probes, status));
+            let examined = probe_records(&probes).into_iter().zip(programs);
+            report.probes = examined.map(|(probe, programs)| Examined { probe, programs }).collect();
             for status in &probes.statuses {
                 if let Err(refusal) = &status.outcome {
                     report.lost_patterns.extend(lost_without(status.hook.program));
@@ -148,7 +172,7 @@ pub(super) fn lost_without(program: &'static str) -> impl Iterator<Item = &'stat
 
 /// Each probe as records tell it.
 pub(super) fn probe_records(probes: &Probes) -> Vec<Probe> {
-    let record = |status: &crate::kernel::probes::Status| {
+    let record = |status: &Status| {
         let attached = status.outcome.as_ref().ok();
         let point = attached.map(|attached| attached.point.clone());
         Probe {
@@ -162,13 +186,28 @@ pub(super) fn probe_records(probes: &Probes) -> Vec<Probe> {
     probes.statuses.iter().map(record).collect()
 }
 
+/// The programs of a probe.
+fn loaded(probes: &Probes, status: &Status) -> Vec<Loaded> {
+    let programs = status.outcome.as_ref().map_or_else(|_| Vec::new(), |attached| probes.verified(attached));
+    let loaded =
+        |(name, verified_instructions): (&str, _)| Loaded { name: name.to_owned(), verified_instructions };
+    programs.into_iter().map(loaded).collect()
+}
+
+impl Loaded {
+    /// Its number of instructions, as text.
+    fn instructions(&self) -> String {
+        self.verified_instructions.map_or_else(|| "?".to_owned(), |count| count.to_string())
+    }
+}
+
 /// Release of the running kernel, `6.12.0`.
 pub(super) fn kernel_release() -> String {
     nix::sys::utsname::uname()
         .map_or_else(|_| "unknown".to_owned(), |name| name.release().to_string_lossy().into_owned())
 }
 
-fn show(report: &Report, out: &mut impl Write) -> Result<()> {
+fn show(report: &Report, verbose: bool, out: &mut impl Write) -> Result<()> {
     let yes = |yes: bool| if yes { "yes" } else { "no" };
     writeln!(out, "tcptrace {} on Linux {} ({})", report.version, report.kernel, report.architecture)?;
     if report.architecture != "x86_64" {
@@ -181,12 +220,17 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
         if missing.is_empty() { "enough".to_owned() } else { format!("missing {}", missing.join(", ")) };
     writeln!(out, "  rights     {rights}")?;
     writeln!(out, "  sock_diag  {}", report.socket_questions)?;
-    for probe in &report.probes {
+    for Examined { probe, programs } in &report.probes {
         match (probe.attached, &probe.why_not) {
             (Some(how), _) => {
                 writeln!(out, "  ok    {:<15} {how} {}", probe.name, probe.point)?;
                 if let Some(lost) = probe.lost {
                     writeln!(out, "        not seen there: {lost}")?;
+                }
+                if verbose {
+                    let count = |program: &Loaded| format!("{} {}", program.name, program.instructions());
+                    let counts: Vec<_> = programs.iter().map(count).collect();
+                    writeln!(out, "        instructions verified: {}", counts.join(", "))?;
                 }
             }
             (None, why) => {
@@ -212,7 +256,7 @@ fn show(report: &Report, out: &mut impl Write) -> Result<()> {
         // At the bodies of the calls it costs no other one.
         let own =
             |probe: &&Probe| probe.name == hook.program && probe.attached == Some(Way::Tracepoint.name());
-        let Some(probe) = report.probes.iter().find(own) else { continue };
+        let Some(probe) = report.probes.iter().map(|examined| &examined.probe).find(own) else { continue };
         // The one tracepoint of all calls runs the program at each.
         let price = if probe.point == hook.point.name() { "30 to 60" } else { "85 or more" };
         writeln!(out, "  price of {}: every system call of the host takes {price} ns longer", hook.program)?;

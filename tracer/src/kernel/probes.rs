@@ -263,6 +263,18 @@ impl Probes {
         Ok(records)
     }
 
+    /// The programs of a hook that are in the kernel, and how many instructions its verifier walked for each; none
+    /// where the kernel does not say, as before Linux 5.16.
+    /// <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/syscall.c>, `bpf_prog_get_info_by_fd`
+    pub fn verified<'a>(&'a self, attached: &'a Attached) -> Vec<(&'a str, Option<u32>)> {
+        let count = |name: &'a String| {
+            // Not every function is in every kernel.
+            let info = self.ebpf.program(name)?.info().ok()?;
+            Some((name.as_str(), info.verified_instruction_count()))
+        };
+        attached.programs.iter().filter_map(count).collect()
+    }
+
     /// Run time of every hook's programs together in nanoseconds, and the number of its events; zero unless
     /// statistics are on ([`Self::enable_statistics`]).
     pub fn run_times(&self) -> Vec<(&'static str, u64, u64)> {

@@ -6,6 +6,7 @@ mod reconcile;
 mod special;
 mod support;
 
+use serde_json::Value;
 use std::{
     fs,
     io::{ErrorKind, Read},
@@ -176,6 +177,43 @@ fn system_calls_are_left_out_when_that_is_asked_for_and_it_is_said_what_goes() {
 }
 
 #[test]
+fn doctor_counts_the_instructions_that_were_verified() {
+    if skipped("doctor_counts_the_instructions_that_were_verified") {
+        return;
+    }
+    let said = |flag| tcptrace(&["doctor", flag]).output().expect("the program runs").stdout;
+    let report: Value = serde_json::from_slice(&said("--json")).expect("JSON");
+    let mut names = Vec::new();
+    for probe in report["probes"].as_array().expect("a list") {
+        let programs = probe["programs"].as_array().expect("a list");
+        assert_eq!(programs.is_empty(), probe["attached"].is_null(), "{probe}");
+        for program in programs {
+            let name = program["name"].as_str().expect("a name");
+            let Some(count) = program.get("verified_instructions") else {
+                println!("SKIP doctor_counts_the_instructions_that_were_verified: this kernel does not say");
+                return;
+            };
+            assert!(count.as_u64().is_some_and(|count| count > 0), "{probe}");
+            names.push(name);
+        }
+    }
+    let said_at_most = String::from_utf8_lossy(&said("--verifier")).into_owned();
+    let most: Vec<(&str, u64)> = said_at_most
+        .lines()
+        .map(|line| {
+            let (name, count) = line.split_once('\t').expect("two columns");
+            (name, count.parse().expect("a number"))
+        })
+        .collect();
+    assert_eq!(most.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
+    assert!(most.iter().all(|(_, count)| *count > 0), "{most:?}");
+    let brief = String::from_utf8_lossy(&said("--backend=auto")).into_owned();
+    let long = String::from_utf8_lossy(&said("-v")).into_owned();
+    assert!(!brief.contains("instructions verified"), "{brief}");
+    assert!(long.contains("instructions verified: state_change "), "{long}");
+}
+
+#[test]
 fn one_look_shows_what_is_wrong_now() {
     if skipped("one_look_shows_what_is_wrong_now") {
         return;
@@ -193,12 +231,10 @@ fn one_look_shows_what_is_wrong_now() {
             assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).expect("text")
         };
-        let records: Vec<serde_json::Value> =
+        let records: Vec<Value> =
             look(&["--json"]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         let here = |wrong: &str, port: &str, of: u16| {
-            let is = |record: &&serde_json::Value| {
-                record["wrong"] == wrong && record["connection"][port]["port"] == of
-            };
+            let is = |record: &&Value| record["wrong"] == wrong && record["connection"][port]["port"] == of;
             records.iter().find(is).unwrap_or_else(|| panic!("no {wrong}: {records:?}"))
         };
         let leak = here("close_wait", "remote", address.port());
