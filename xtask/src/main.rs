@@ -38,7 +38,11 @@ const VERBS: &[Verb] = &[
         about: "install what building and testing need, after saying what",
         run: verb::setup::run,
     },
-    Verb { usage: "ebpf", about: "build the kernel programs and print where they are", run: verb::ebpf::run },
+    Verb {
+        usage: "ebpf [ARCH]",
+        about: "build the kernel programs and print where they are (x86_64, aarch64)",
+        run: verb::ebpf::run,
+    },
     Verb { usage: "build [--release]", about: "build tcptrace", run: verb::build::run },
     Verb { usage: "run -- ARGS", about: "set up, build for release, and run tcptrace", run: verb::run::run },
     Verb { usage: "test", about: "set up, check formatting and lints, run every test", run: verb::test::run },

@@ -4,9 +4,11 @@ use crate::{
     install::{self, Purpose},
     misuse,
     tally::Tally,
+    verb::ebpf,
 };
 use anyhow::{Context as _, Result, ensure};
 use std::{
+    env::consts::ARCH,
     fs,
     io::{self, BufRead as _, BufReader, Write as _},
     path::PathBuf,
@@ -32,6 +34,14 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     for (check, files) in [(FORMAT, hidden_files()?), (LINTS, Vec::new())] {
         announce(check);
         if !install::status(cargo(check).args(files))?.success() {
+            tally.fail(format!("cargo {}", check.join(" ")));
+        }
+    }
+    for architecture in ebpf::ARCHITECTURES.iter().filter(|architecture| **architecture != ARCH) {
+        let check = ["xtask", "ebpf", architecture];
+        announce(&check);
+        if let Err(error) = ebpf::build(architecture) {
+            eprintln!("{error:#}");
             tally.fail(format!("cargo {}", check.join(" ")));
         }
     }
