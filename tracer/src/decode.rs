@@ -24,6 +24,7 @@ use tracer_common::{
         drop,
         error::ErrorReport,
         exit::Exit,
+        firewall_reset::FirewallReset,
         holder::Holder,
         loss::Loss,
         queue::Queue,
@@ -150,6 +151,10 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
                 half_open: record.half_open,
                 acked: record.acked != 0,
             }))
+        }
+        Kind::FirewallReset => {
+            let record: FirewallReset = read(bytes)?;
+            What::Rejected { segment: record.segment }
         }
         Kind::Cgroup => {
             let record: Cgroup = read(bytes)?;

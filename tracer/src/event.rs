@@ -82,6 +82,8 @@ pub enum What {
     Retransmit { end: Snapshot, refused: Option<Errno>, resent: Resent },
     /// A segment that came for an open connection is thrown away.
     Dropped { end: Snapshot, why: Drop, segment: Segment },
+    /// A rule of a packet filter of this host answers a segment with a RST.
+    Rejected { segment: Segment },
     /// A listener answers a SYN once more.
     HalfOpen(Box<HalfOpen>),
     /// A system call about a socket failed, or told of an error.

@@ -7,7 +7,7 @@ use tracer::{
     event::Event,
     finding::{Fact, Finding, VARIOUS_SERVICES},
     pattern::CATALOGUE,
-    scenario::{host, parse},
+    scenario::{host, parse, play},
     time::Time,
 };
 
@@ -135,6 +135,43 @@ fn a_scan_of_many_services_is_one_storm_and_nobody_elses() {
 }
 
 #[test]
+fn an_own_firewall_rule_is_named_where_its_reset_was_seen_and_there_alone() {
+    let told = |trace: &str| {
+        let findings = play(trace, |_| true).expect("a history");
+        let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+        let own = finding.facts.contains(&("own_firewall", Fact::Flag(true)));
+        assert_eq!(own, finding.message.contains("firewall rule of this host"), "{}", finding.message);
+        assert!(!own || !finding.message.contains("listens"), "{}", finding.message);
+        own
+    };
+    let refused = |rejected: &str| {
+        told(&format!(
+            "c = 10.0.0.1:40000 > 10.0.0.2:81 out curl[42]
+             d = 10.0.0.1:40001 > 10.0.0.2:81 out curl[42]
+             0ms      c CLOSE>SYN_SENT owned
+             {rejected}
+             2000ms   c reset-received
+             2000.1ms c SYN_SENT>CLOSE err=ECONNREFUSED"
+        ))
+    };
+    assert!(refused("1999.9ms c rejected answers=S:0"));
+    assert!(!refused("999.9ms c rejected answers=S:0"), "that of an earlier SYN");
+    assert!(!refused("1999.9ms d rejected answers=S:0"), "that of another connection");
+    assert!(!refused("1999.9ms c loose reason=NO_SOCKET answers=S:0"), "nobody listens");
+    let reset = |rejected: &str| {
+        told(&format!(
+            "c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+             1ms     c SYN_SENT>ESTABLISHED ttl=52
+             {rejected}
+             100ms   c reset-received reset_ttl=61
+             100.1ms c ESTABLISHED>CLOSE err=ECONNRESET"
+        ))
+    };
+    assert!(reset("99.9ms c rejected answers=PA:7"));
+    assert!(!reset("98ms c retransmit"), "a device on the way");
+}
+
+#[test]
 fn calls_that_failed_take_no_room_of_connections() {
     let mut engine = Engine::new(host(), Capacity::default(), |_| true);
     let trace = "c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
@@ -158,7 +195,7 @@ fn a_timeout_follows_the_answers_that_were_lost() {
                  0ms c CLOSE>SYN_SENT owned
                  3000ms s answers-again listener=l answered=2 timeouts=1 half_open=1 limit=128
                  134000ms c SYN_SENT>CLOSE err=ETIMEDOUT retransmits=10 unacked=1";
-    let findings = tracer::scenario::play(trace, |_| true).expect("a history");
+    let findings = play(trace, |_| true).expect("a history");
     assert_eq!(findings.len(), 2);
     assert!(findings[0].local.age.is_none(), "the listener's age is not the connection's");
     assert_eq!(findings[1].follows, [findings[0].id]);

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod drop;
 pub mod error;
 pub mod exit;
+pub mod firewall_reset;
 pub mod holder;
 pub mod loss;
 pub mod queue;
@@ -55,6 +56,8 @@ pub enum Kind {
     Drop = 13,
     /// [`synack::Synack`]
     Synack = 14,
+    /// [`firewall_reset::FirewallReset`]
+    FirewallReset = 15,
     /// [`cgroup::Cgroup`], those that were there before made by user space
     Cgroup = 63,
     /// [`answer::Answer`], made by user space
@@ -86,6 +89,7 @@ impl Kind {
         Self::Retransmit,
         Self::Drop,
         Self::Synack,
+        Self::FirewallReset,
         Self::Cgroup,
         Self::Answer,
         Self::Loss,

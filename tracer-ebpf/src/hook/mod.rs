@@ -6,6 +6,7 @@ pub(crate) mod destroy;
 pub(crate) mod drop;
 pub(crate) mod error;
 pub(crate) mod exit;
+pub(crate) mod firewall_reset;
 pub(crate) mod holder;
 mod length;
 pub(crate) mod quiet;

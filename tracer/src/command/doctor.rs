@@ -58,6 +58,9 @@ struct Examined {
     #[serde(flatten)]
     probe: Probe,
     programs: Vec<Loaded>,
+    /// Whether it is missed where it is not attached.
+    #[serde(skip)]
+    wanted: bool,
 }
 
 /// A program in the kernel.
@@ -130,9 +133,13 @@ fn examine(arguments: &DoctorArgs) -> Result<Report> {
             let options = Options { ring_bytes: RING, backend: arguments.backend, ..Options::default() };
             let settings = if arguments.verifier { Settings::EVERYTHING } else { Settings::NONE };
             let probes = Probes::attach(&settings, &vocabulary, &btf, options, |_| None)?;
-            let programs = probes.statuses.iter().map(|status| loaded(&probes, status));
-            let examined = probe_records(&probes).into_iter().zip(programs);
-            report.probes = examined.map(|(probe, programs)| Examined { probe, programs }).collect();
+            let examined = probe_records(&probes).into_iter().zip(&probes.statuses);
+            let examined = examined.map(|(probe, status)| Examined {
+                probe,
+                programs: loaded(&probes, status),
+                wanted: !matches!(&status.outcome, Err(refusal) if refusal.unwanted),
+            });
+            report.probes = examined.collect();
             for status in &probes.statuses {
                 if let Err(refusal) = &status.outcome {
                     report.lost_patterns.extend(lost_without(status.hook.program));
@@ -150,7 +157,8 @@ fn examine(arguments: &DoctorArgs) -> Result<Report> {
             }
             report.lost_patterns.sort_unstable();
             report.lost_patterns.dedup();
-            let refused = probes.statuses.iter().filter(|status| status.outcome.is_err()).count();
+            let refused = |examined: &Examined| examined.wanted && examined.probe.attached.is_none();
+            let refused = report.probes.iter().filter(|examined| refused(examined)).count();
             if probes.statuses[0].outcome.is_err() {
                 ("this kernel cannot be traced", Exit::Impossible)
             } else if refused > 0 || !report.absent_members.is_empty() || diag.is_err() {
@@ -220,7 +228,7 @@ fn show(report: &Report, verbose: bool, out: &mut impl Write) -> Result<()> {
         if missing.is_empty() { "enough".to_owned() } else { format!("missing {}", missing.join(", ")) };
     writeln!(out, "  rights     {rights}")?;
     writeln!(out, "  sock_diag  {}", report.socket_questions)?;
-    for Examined { probe, programs } in &report.probes {
+    for Examined { probe, programs, wanted } in &report.probes {
         match (probe.attached, &probe.why_not) {
             (Some(how), _) => {
                 writeln!(out, "  ok    {:<15} {how} {}", probe.name, probe.point)?;
@@ -234,7 +242,8 @@ fn show(report: &Report, verbose: bool, out: &mut impl Write) -> Result<()> {
                 }
             }
             (None, why) => {
-                writeln!(out, "  FAIL  {:<15} {}", probe.name, why.as_deref().unwrap_or("unknown"))?;
+                let mark = if *wanted { "FAIL" } else { "off" };
+                writeln!(out, "  {mark:<5} {:<15} {}", probe.name, why.as_deref().unwrap_or("unknown"))?;
                 writeln!(out, "        without it: {}", probe.lost.unwrap_or("nothing"))?;
             }
         }

@@ -316,6 +316,7 @@ impl Engine {
             peer: peer.and_then(|snapshot| self.ends.peer(snapshot)),
             peer_parked,
             loose: tuple.and_then(|tuple| self.loose.get(tuple)),
+            rejected: tuple.and_then(|tuple| self.rejected.get(tuple)),
             listener: end.and_then(|end| self.listener(end)),
             alike: 1 + end.map_or(0, |end| {
                 let key = storm_key(index, end.owner(), end.tuple(), &end.snapshot.past, Group::Service);

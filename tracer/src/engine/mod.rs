@@ -121,6 +121,8 @@ pub struct Engine {
     orphans: Orphans,
     listeners: Listeners,
     loose: loose::LooseResets,
+    /// Those that a rule of this host's packet filter sent.
+    rejected: loose::LooseResets,
     signals: signals::Signals,
     calls: calls::Calls,
     losses: Losses,
@@ -160,6 +162,7 @@ impl Engine {
             orphans: Orphans::new(capacity.parked),
             listeners: Listeners::default(),
             loose: loose::LooseResets::default(),
+            rejected: loose::LooseResets::default(),
             signals: signals::Signals::default(),
             calls: calls::Calls::default(),
             losses: Losses::default(),
@@ -286,6 +289,7 @@ impl Engine {
         }
         self.orphans.expire(now);
         self.loose.expire(now);
+        self.rejected.expire(now);
     }
 
     /// The namespaces in which somebody listens, each once.

@@ -38,6 +38,9 @@ impl Engine {
             What::Dropped { end, why, segment } if !end.mptcp() => {
                 self.dropped(event.at, *end, *why, *segment);
             }
+            What::Rejected { segment } => {
+                self.rejected.insert(Loose { at: event.at, reason: None, answered: *segment });
+            }
             What::HalfOpen(asked) => self.half_open(event.at, asked),
             What::Called(called) => self.called(event, called),
             What::Queue { cookie, tuple, look } => self.queue(event.at, *cookie, *tuple, *look),

@@ -58,6 +58,7 @@ pub(super) fn start(
         ways.retain(|way| *way != Way::Tracepoint);
     }
     let mut first = None;
+    let ways_to_it = ways.len();
     for way in ways {
         match start_by(ebpf, hook, way, numbers, types, btf) {
             Ok(attached) if way == Way::Tracepoint => {
@@ -77,6 +78,15 @@ pub(super) fn start(
     }
     if hook.taxes_calls && options.no_syscalls {
         return Err(Refusal::unwanted("left out by --no-syscalls"));
+    }
+    if ways_to_it == 0 && matches!(hook.point, Point::Functions(_)) {
+        let none = !functions::has_kernel_probes();
+        let why = if none {
+            "only kernel probes show it, and this kernel has none"
+        } else {
+            "only kernel probes show it: --backend kprobe"
+        };
+        return Err(Refusal::unwanted(why));
     }
     Err(first.unwrap_or_else(|| Refusal::absent("there is no way to it".to_owned())))
 }
@@ -123,6 +133,7 @@ fn start_at_event(
                 started.map_err(|error| refusal(&error))?;
             }
         }
+        Point::Functions(name) => return Err(Refusal::absent(format!("no event tells of {name}"))),
         Point::Calls(calls) => {
             let (point, programs) = calls::start(ebpf, &attached.programs, calls, btf)?;
             (attached.point, attached.programs) = (point.to_owned(), programs);

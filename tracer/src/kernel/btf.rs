@@ -108,6 +108,16 @@ impl Btf {
         Self::open(Path::new(SYSFS))
     }
 
+    /// These types and those of a module that is loaded.
+    ///
+    /// # Errors
+    /// [`BtfError`]; `NotFound` on kernels that show the types of no module, as before Linux 5.11.
+    pub fn with_module(&self, module: &str) -> Result<Self, BtfError> {
+        let path = Path::new(SYSFS).with_file_name(module);
+        let data = fs::read(&path).map_err(|source| BtfError::Unreadable { path, source })?;
+        Ok(Self::of(self.records.and(&data)?))
+    }
+
     /// A file that holds BTF alone, with no ELF around it.
     ///
     /// # Errors
@@ -122,14 +132,17 @@ impl Btf {
     /// # Errors
     /// [`BtfError`], never `Unreadable`.
     pub fn parse(data: Vec<u8>) -> Result<Self, BtfError> {
-        let records = Records::parse(data)?;
+        Ok(Self::of(Records::parse(data)?))
+    }
+
+    fn of(records: Records) -> Self {
         let enumeration = |kind| matches!(kind, Kind::Enum | Kind::Enum64);
         let named = Index::of(&records, |kind| {
             enumeration(kind) || matches!(kind, Kind::Struct | Kind::Union | Kind::Typedef)
         });
         let enumerations =
             records.all().filter(|(_, found)| enumeration(found.kind)).map(|(id, _)| id).collect();
-        Ok(Self { records, named, functions: OnceLock::new(), enumerations })
+        Self { records, named, functions: OnceLock::new(), enumerations }
     }
 
     /// Where `path` (`a.b.c`) lies in the structure, union or typedef of this name. Typedefs and qualifiers are seen

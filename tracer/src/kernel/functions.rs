@@ -1,7 +1,7 @@
 //! Attaches programs to functions of the kernel: at their start or end (fentry, fexit), or by kernel probes there.
 
 use super::{
-    btf,
+    btf::{self, BtfError},
     probes::{Refusal, refusal},
 };
 use aya::{
@@ -24,6 +24,8 @@ pub struct Function {
     exactly: bool,
     /// Whether some kernels do well without it.
     if_there: bool,
+    /// The module it is in, unless that is built in; a host may do without.
+    module: Option<&'static str>,
 }
 
 /// Where a program sees what it needs.
@@ -54,7 +56,7 @@ impl Function {
         ends: Ends,
         takes: &'static [&'static str],
     ) -> Self {
-        Self { program, names, ends, takes, exactly: false, if_there: false }
+        Self { program, names, ends, takes, exactly: false, if_there: false, module: None }
     }
 
     /// The same, with no more parameters than are known.
@@ -71,6 +73,13 @@ impl Function {
         self
     }
 
+    /// The same, in a module that need not be loaded.
+    #[must_use]
+    pub const fn of_module(mut self, module: &'static str) -> Self {
+        self.module = Some(module);
+        self
+    }
+
     /// The names of its programs.
     pub(super) fn programs(&self, means: Means) -> Vec<String> {
         let ways: &[&str] = match (means, self.ends) {
@@ -84,7 +93,24 @@ impl Function {
 
     /// What this kernel calls it; none where it may be absent and is.
     fn find(&self, types: &btf::Btf) -> Result<Option<&'static str>, Refusal> {
-        let found = self.names.iter().find_map(|name| Some((*name, types.function_params(name)?)));
+        let of =
+            |types: &btf::Btf| self.names.iter().find_map(|name| Some((*name, types.function_params(name)?)));
+        let found = match self.module {
+            Some(module) if of(types).is_none() => {
+                if !Path::new("/sys/module").join(module).exists() {
+                    return Err(Refusal::unwanted(&format!("the module {module} is not loaded")));
+                }
+                let both = types.with_module(module).map_err(|error| match error {
+                    // Nobody can do anything about it.
+                    BtfError::Unreadable { .. } => {
+                        Refusal::unwanted("this kernel does not say what the functions of its modules take")
+                    }
+                    error => Refusal::absent(format!("of the module {module}: {error}")),
+                })?;
+                of(&both)
+            }
+            _ => of(types),
+        };
         let Some((name, parameters)) = found else {
             let why = format!("this kernel has no function {}", self.names[0]);
             return if self.if_there { Ok(None) } else { Err(Refusal::absent(why)) };
@@ -117,8 +143,17 @@ pub(super) fn start(
     }
     let mut begun = Vec::new();
     let mut places = Vec::new();
+    let mut unloaded = None;
     let outcome = functions.iter().try_for_each(|function| {
-        let Some(name) = function.find(types)? else { return Ok(()) };
+        let name = match function.find(types) {
+            Ok(Some(name)) => name,
+            Ok(None) => return Ok(()),
+            Err(refusal) if refusal.unwanted => {
+                unloaded = Some(refusal);
+                return Ok(());
+            }
+            Err(refusal) => return Err(refusal),
+        };
         places.push(name);
         for program in function.programs(means) {
             begun.push(program.clone());
@@ -133,7 +168,10 @@ pub(super) fn start(
         }
         return Err(refusal);
     }
-    Ok(places.join(", "))
+    match unloaded {
+        Some(refusal) if places.is_empty() => Err(refusal),
+        _ => Ok(places.join(", ")),
+    }
 }
 
 fn attach(ebpf: &mut Ebpf, program: &str, function: &str, btf: &Btf) -> Result<(), ProgramError> {

@@ -34,6 +34,9 @@ pub struct Hook {
 pub enum Point {
     /// A BTF tracepoint.
     Tracepoint(&'static str),
+    /// To its functions alone, of which this is one: no event tells the same, and kernel probes are taken for it where
+    /// something else needs them.
+    Functions(&'static str),
     /// The tracepoints at the exit of these system calls; where they cannot be had, the one at the exit of all, which
     /// another program takes.
     Calls(&'static [&'static str]),
@@ -79,7 +82,7 @@ impl Point {
     /// The name of the kernel's event.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Tracepoint(name) | Self::Iterator(name, _) => name,
+            Self::Tracepoint(name) | Self::Iterator(name, _) | Self::Functions(name) => name,
             Self::Calls(_) => super::calls::EACH,
         }
     }
@@ -112,6 +115,10 @@ const fn iterator(program: &'static str, name: &'static str, members: &'static [
 
 /// The context of `iter/task_file`.
 const TASK_FILE: &[&str] = &["meta", "task", "fd", "file"];
+
+/// What `nf_send_reset()` takes, since Linux 5.11.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/net/netfilter/ipv4/nf_reject.h>
+const REJECT: &[&str] = &["struct net *", "struct sock *", "sk_buff *"];
 
 /// Every hook. The first is the one without which there is nothing to tell.
 pub const HOOKS: &[Hook] = &[
@@ -232,6 +239,17 @@ pub const HOOKS: &[Hook] = &[
         optional: true,
         without: "errnos of connect(), accept() and socket options, and what SO_ERROR told",
         ..act("call", "")
+    },
+    Hook {
+        point: Point::Functions("nf_send_reset"),
+        functions: &[
+            Function::new("firewall_reset_v4", &["nf_send_reset"], AtStart, REJECT)
+                .of_module("nf_reject_ipv4"),
+            Function::new("firewall_reset_v6", &["nf_send_reset6"], AtStart, REJECT)
+                .of_module("nf_reject_ipv6"),
+        ],
+        without: "whether a RST came from a firewall rule of this host",
+        ..act("firewall_reset", "")
     },
     Hook { without: "whether a broken connection sent SIGPIPE", ..act("signal", "signal_generate") },
     Hook { without: "processes that SIGPIPE killed", ..act("exit", "sched_process_exit") },

@@ -51,7 +51,7 @@ pub struct Refusal {
     pub why: String,
     /// Whether it was for want of rights.
     pub rights: bool,
-    /// Whether it was not asked for.
+    /// Whether it was not asked for, or what it is for is not on this host.
     pub unwanted: bool,
     /// What the verifier said, for `-vv`.
     pub verifier: Option<String>,

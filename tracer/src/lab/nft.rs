@@ -50,8 +50,15 @@ const TCP: u8 = 6;
 const PORT_OFFSET: u32 = 2;
 /// Where it has the flags.
 const FLAGS_OFFSET: u32 = 13;
-/// Those of a request: a RST is not rejected, so that the other end does not outlive its process.
-const PSH_AND_ACK: u8 = 0x18;
+
+/// What a rule is to reject, by the flags of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Segments {
+    /// Data: a RST is not rejected, so that the other end does not outlive its process.
+    Data = 0x18,
+    /// The first segment of a connection.
+    Syn = 0x02,
+}
 
 /// From now on nothing leaves the namespace: the policy of its `OUTPUT` chain is drop.
 ///
@@ -62,19 +69,20 @@ pub(super) fn drop_output(namespace: &Namespace) -> Result<()> {
     commit(namespace, &[table(FAMILY_INET), chain.message()]).context("dropping all output")
 }
 
-/// From now on data that TCP sends from this namespace to `address` is rejected with a RST, as if it came from there.
+/// From now on such segments that TCP sends from this namespace to `address` are rejected with a RST, as if it came
+/// from there.
 ///
 /// # Errors
 /// When the kernel has no nftables or cannot reject, or refuses.
-pub(super) fn reject(namespace: &Namespace, address: SocketAddr) -> Result<()> {
+pub(super) fn reject(namespace: &Namespace, address: SocketAddr, segments: Segments) -> Result<()> {
     let chain = Chain { family: FAMILY_INET, kind: "filter", priority: PRIORITY_FILTER, policy: ACCEPT };
     let expressions = Attributes::default()
         .expression("meta", &Attributes::default().number(1, REGISTER).number(2, META_L4PROTO))
         .expression("cmp", &equals(&[TCP]))
         .expression("payload", &field(TRANSPORT_HEADER, PORT_OFFSET, &address.port().to_be_bytes()))
         .expression("cmp", &equals(&address.port().to_be_bytes()))
-        .expression("payload", &field(TRANSPORT_HEADER, FLAGS_OFFSET, &[PSH_AND_ACK]))
-        .expression("cmp", &equals(&[PSH_AND_ACK]))
+        .expression("payload", &field(TRANSPORT_HEADER, FLAGS_OFFSET, &[segments as u8]))
+        .expression("cmp", &equals(&[segments as u8]))
         .expression("reject", &Attributes::default().number(1, REJECT_TCP_RESET));
     let rule = Attributes::default().text(1, TABLE).text(2, CHAIN).nest(4, &expressions);
     let rule = Message::of(NEW_RULE, NLM_F_CREATE | NLM_F_APPEND, FAMILY_INET, rule);

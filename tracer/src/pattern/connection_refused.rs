@@ -86,6 +86,27 @@ Check that the service runs, and on which address it listens. If it was restarte
             expect: &["connection_refused warning ECONNREFUSED local=curl[42]"],
         },
         Scenario {
+            name: "a rule of this host rejects the SYN, and nobody is told to look for a listener",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:81 out curl[42]
+                0ms    c CLOSE>SYN_SENT owned
+                0.1ms  c rejected answers=S:0
+                0.2ms  c reset-received
+                0.3ms  c SYN_SENT>CLOSE err=ECONNREFUSED
+            ",
+            expect: &["connection_refused warning ECONNREFUSED local=curl[42] complete"],
+        },
+        Scenario {
+            name: "a rule of this host has rejected an earlier SYN; a router says port unreachable to this one",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:81 out curl[42]
+                0ms    c CLOSE>SYN_SENT owned
+                0.1ms  c rejected answers=S:0
+                1100ms c SYN_SENT>CLOSE err=ECONNREFUSED
+            ",
+            expect: &["icmp_unreachable warning ECONNREFUSED local=curl[42]"],
+        },
+        Scenario {
             name: "localhost is refused at ::1 and answers at 127.0.0.1",
             trace: "
                 a = [::1]:40000 > [::1]:8080 out curl[42]
@@ -150,7 +171,13 @@ fn judge(view: &View<'_>) -> Verdict {
     let nobody = view.loose.is_some_and(|loose| at.since(loose.at) < view.host.time(&super::HOLD));
     let closed = view.listener.and_then(|listener| Some((listener, listener.closed.as_ref()?.0)));
     let closed = closed.filter(|(_, when)| nobody && *when <= at);
-    let mut message = if let Some((listener, when)) = closed {
+    let own_rule = view.rejected_here();
+    let mut message = if own_rule {
+        format!(
+            "{} was refused{took}: a firewall rule of this host rejected its SYN to {address} with a RST.",
+            who(owner, "A process")
+        )
+    } else if let Some((listener, when)) = closed {
         format!(
             "{} was refused by {address}{took}: nothing listens there any more, {} closed its listener {} \
              before.",
@@ -170,6 +197,7 @@ fn judge(view: &View<'_>) -> Verdict {
         ("no_listener_seen", Fact::Flag(nobody)),
         ("retransmits", Fact::Count(end.snapshot.socket.retransmits.into())),
     ];
+    facts.extend(own_rule.then_some(("own_firewall", Fact::Flag(true))));
     facts.extend(age.map(|took| ("after_ns", Fact::Count(nanoseconds(took)))));
     facts.extend(
         closed.map(|(_, when)| ("listener_closed_before_ns", Fact::Count(nanoseconds(at.since(when))))),

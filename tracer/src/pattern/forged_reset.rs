@@ -1,10 +1,11 @@
 //! P22: a RST in the peer's name that the peer has not sent.
 
 use super::{
-    Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
+    End, Found, Moment, Occasion, Pattern, Scenario, Text, Trigger, Verdict, View, Words,
     words::{comm, loss, owner, who},
 };
 use crate::{
+    errno::Errno,
     event::{Presence, Snapshot},
     finding::{Fact, Severity},
 };
@@ -83,6 +84,31 @@ timeouts against the connection's silence, the log of the load balancer. Close t
                 3600000.1ms c ESTABLISHED>CLOSE err=ECONNRESET
             ",
             expect: &["forged_reset warning ECONNRESET local=curl[42]"],
+        },
+        Scenario {
+            name: "a rule of this host rejects what it sends",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                1ms     c SYN_SENT>ESTABLISHED ttl=64
+                99.9ms  c rejected answers=PA:7
+                100ms   c reset-received reset_ttl=64 unacked=7
+                100.1ms c ESTABLISHED>CLOSE err=ECONNRESET unacked=7
+            ",
+            expect: &["forged_reset warning ECONNRESET local=curl[42] peer=none count=1 complete"],
+        },
+        Scenario {
+            name: "a rule of this host has rejected something long before, and something of another connection",
+            trace: "
+                c = 10.0.0.1:40000 > 10.0.0.2:8080 out curl[42]
+                d = 10.0.0.1:40001 > 10.0.0.2:8080 out curl[42]
+                1ms      c SYN_SENT>ESTABLISHED ttl=64
+                5ms      c rejected answers=PA:7
+                1999.9ms d rejected answers=PA:7
+                2000ms   c reset-received reset_ttl=64
+                2000.1ms c ESTABLISHED>CLOSE err=ECONNRESET
+                2030ms   c found gone
+            ",
+            expect: &["connection_reset warning ECONNRESET local=curl[42] complete"],
         },
         Scenario {
             name: "from as far as the peer: nobody can tell",
@@ -202,6 +228,9 @@ fn judge(view: &View<'_>) -> Verdict {
     if sent || view.peer_parked.is_some() || view.loose.is_some_and(|loose| !loose.of_syn()) {
         return Verdict::No; // the other end spoke
     }
+    if view.rejected_here() {
+        return by_own_rule(view, end, errno);
+    }
     // The record of a RST that was sent here comes at once, as a rule: only of the others the peer is looked for.
     let unexplained = at + view.host.time(&super::HOLD) / 2;
     let looked = match view.peer_looked {
@@ -242,6 +271,30 @@ fn judge(view: &View<'_>) -> Verdict {
                 end.tuple().remote_address(),
                 who(owner, "a process"),
                 comm(owner, "the process"),
+            ),
+        )
+    }))
+}
+
+/// The rule was seen to make it, whatever its time to live and whether or not the peer is here.
+fn by_own_rule(view: &View<'_>, end: &End, errno: Errno) -> Verdict {
+    let owner = owner(view);
+    let address = end.tuple().remote_address();
+    Verdict::Found(Box::new(Found {
+        errno: Some(errno),
+        facts: vec![
+            ("own_firewall", Fact::Flag(true)),
+            ("unacked_bytes", Fact::Count(end.snapshot.unacked().into())),
+        ],
+        ..Found::of(
+            &PATTERN,
+            0.99,
+            format!(
+                "A firewall rule of this host ended the connection of {} to {address}: it rejected what was sent with \
+                 a RST in the name of {address}, which has sent none. The next call of {} fails with {errno}.{}",
+                who(owner, "a process"),
+                comm(owner, "the process"),
+                loss(&end.snapshot),
             ),
         )
     }))

@@ -24,6 +24,9 @@ const MOST_REFUSED: usize = 16;
 /// For how long they are kept.
 pub const REFUSED_WITHIN: Duration = Duration::from_mins(1);
 
+/// A RST that a rule of this host makes comes to an end on this host within this time.
+const REJECTED_WITHIN: Duration = Duration::from_secs(1);
+
 /// A search for a port among all that are taken is over within this time.
 const ONE_CALL: Duration = Duration::from_secs(1);
 
@@ -46,6 +49,8 @@ pub struct View<'a> {
     pub peer_parked: Option<&'a Parked>,
     /// A RST that went out for no socket and fits the other end's addresses.
     pub loose: Option<&'a Loose>,
+    /// A RST by which a rule of this host's packet filter answered what this end sent.
+    pub rejected: Option<&'a Loose>,
     /// The listener whose queue this end waits in, none when several fit; or the closed one whose port refused it.
     pub listener: Option<&'a Listener>,
     /// The listener on this host that this end connects to.
@@ -62,6 +67,16 @@ pub struct View<'a> {
     pub host: &'a Host,
     /// Nothing more is waited for: `Wait` counts as `No`.
     pub last: bool,
+}
+
+impl View<'_> {
+    /// Whether the RST that this end has received is one that a rule of this host's packet filter made.
+    pub fn rejected_here(&self) -> bool {
+        let received = self.end.and_then(|end| end.reset_received);
+        received.zip(self.rejected).is_some_and(|((received, _), rejected)| {
+            rejected.at <= received && received.since(rejected.at) < REJECTED_WITHIN
+        })
+    }
 }
 
 /// Why a rule is asked.

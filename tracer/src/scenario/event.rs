@@ -106,6 +106,10 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
                 answered.map(|segment: Segment| Segment { tuple: segment.tuple.swapped(), ..segment });
             What::ResetSent { origin: Origin::Nothing, segment, reason }
         }
+        "rejected" => {
+            let segment = answered.context("what of it is rejected: answers=FLAGS:BYTES")?;
+            What::Rejected { segment: Segment { tuple: segment.tuple.swapped(), ..segment } }
+        }
         "recv" | "send" => {
             let errno = Some(Errno::by_name(argument()?).context("no such errno")?);
             let end = end.snapshot;

@@ -12,6 +12,7 @@
 //! | `reset-connecting reason=NAME answers=A:0` | the socket sends a RST while it connects |
 //! | `remainder-reset [bare] reason=NAME answers=PA:9` | its TIME_WAIT remainder does; `bare`: it has no cookie |
 //! | `loose reason=NAME answers=S:0` | the other end's host does, for no socket |
+//! | `rejected answers=PA:9` | a rule of this host's packet filter answers what it sent with a RST |
 //! | `recv ERRNO`, `send ERRNO` | a call fails |
 //! | `eof`, `eof-unanswered` | a read returns 0; it does where an answer was due |
 //! | `fails ERRNO call=NAME [fd=N]` | a system call fails (`set:LEVEL/NAME`, `so_error` …); `bare`: its descriptor is no socket's |

@@ -4,6 +4,8 @@ use super::BtfError;
 use std::{ffi::CStr, ops::Range};
 
 const MAGIC: u16 = 0xeb9f;
+/// Bytes of the header that are known.
+const HEADER: usize = 24;
 /// Name, info, size or type: what every type begins with.
 const COMMON: usize = 12;
 /// Longest chain of typedefs and qualifiers that is followed.
@@ -129,6 +131,32 @@ impl Records {
             at = found.body + kind.body(found.count);
         }
         if at == types.end { Ok(records) } else { Err(BtfError::Cut("a type")) }
+    }
+
+    /// These, and those of a module ("split BTF"): its type numbers and names go on where these end.
+    /// <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/btf.c>, `btf_parse_module`
+    pub(super) fn and(&self, module: &[u8]) -> Result<Self, BtfError> {
+        // Magic and version.
+        let form = |data: &[u8]| data.first_chunk::<3>().copied();
+        if form(module) != form(&self.data) {
+            return Err(BtfError::Cut("its header"));
+        }
+        let mut data = self.data.get(..HEADER).ok_or(BtfError::Cut("its header"))?.to_vec();
+        let mut lengths = [0, 0];
+        for (length, (at, what)) in lengths.iter_mut().zip([(8, "its types"), (16, "its names")]) {
+            for of in [&self.data, module] {
+                let bytes = of.get(section(of, at, what)?).ok_or(BtfError::Cut(what))?;
+                data.extend(bytes);
+                *length += bytes.len();
+            }
+        }
+        let [types, names] = lengths;
+        for (place, number) in [HEADER, 0, types, types, names].into_iter().enumerate() {
+            let number = u32::try_from(number).map_err(|_| BtfError::Cut("4 GiB"))?;
+            let at = 4 + place * 4;
+            data[at..at + 4].copy_from_slice(&number.to_ne_bytes());
+        }
+        Self::parse(data)
     }
 
     /// Every type with its id.

@@ -118,6 +118,55 @@ fn small() -> Vec<u8> {
     blob.bytes()
 }
 
+/// The types of a module beside those of a small kernel: numbers and names go on where the kernel's end.
+fn module() -> Vec<u8> {
+    let kernel = small();
+    let number = |at: usize| u32::from_ne_bytes(kernel[at..at + 4].try_into().expect("four bytes"));
+    let known = Btf::parse(kernel.clone()).expect("good BTF");
+    let count = small_number(known.records.all().count());
+    let mut names = vec![0; number(20) as usize];
+    let (own, mut blob) = (names.len(), Blob { types: Vec::new(), names: std::mem::take(&mut names), count });
+    let (sock, _) = known.named.find(&known.records, "sock").next().expect("a structure");
+    let pointer = blob.add("", POINTER, 0, sock, &[]);
+    let prototype = blob.add("", PROTOTYPE, 1, 0, &[Word::Name("of"), n(pointer)]);
+    blob.add("module_function", FUNCTION, 0, prototype, &[]);
+    blob.names.drain(..own);
+    blob.bytes()
+}
+
+#[test]
+fn the_types_of_a_module_refer_to_the_kernels() {
+    let kernel = Btf::parse(small()).expect("good BTF");
+    let both = Btf::of(kernel.records.and(&module()).expect("good BTF"));
+    let parameters = both.function_params("module_function").expect("the module's");
+    assert_eq!(
+        parameters,
+        [Parameter { name: Some("of".to_owned()), type_name: "struct sock *".to_owned() }]
+    );
+    assert_eq!(both.function_params("tcp_reset"), kernel.function_params("tcp_reset"));
+    assert_eq!(both.member("sock", "local"), kernel.member("sock", "local"));
+    assert!(kernel.function_params("module_function").is_none());
+    assert!(kernel.with_module("no such module").is_err());
+}
+
+#[test]
+fn a_damaged_module_does_no_harm() {
+    let kernel = Btf::parse(small()).expect("good BTF");
+    let whole = module();
+    for length in 0..whole.len() {
+        if let Ok(both) = kernel.records.and(&whole[..length]) {
+            ask(&Btf::of(both));
+        }
+    }
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0xff;
+        if let Ok(both) = kernel.records.and(&damaged) {
+            ask(&Btf::of(both));
+        }
+    }
+}
+
 fn error(data: Vec<u8>) -> BtfError {
     Btf::parse(data).err().expect("this is no BTF")
 }

@@ -9,6 +9,7 @@ use super::attempt::connect_in_background;
 use super::scene::{ALL_FAMILIES, Scene};
 use super::{ANY, Case, Expected, Outcome};
 use crate::lab::actor::{Actor, Domain, Fd, errno_of};
+use crate::lab::nft::Segments;
 use crate::lab::path::Side;
 
 const PATTERN: &str = "connection_refused";
@@ -33,15 +34,33 @@ pub(super) const CASES: &[Case] = &[
         variant: "nonblocking",
         media: ANY,
         families: ALL_FAMILIES,
-        play: |scene| play(scene, false, connect_in_background),
+        play: |scene| play(scene, false, background),
+    },
+    Case {
+        pattern: Some(PATTERN),
+        variant: "own_firewall",
+        media: ANY,
+        families: ALL_FAMILIES,
+        play: |scene| play(scene, true, firewalled),
     },
 ];
 
 /// Connects, and tells how that failed.
-type Connect = fn(&mut Actor, Fd, SocketAddr) -> Result<Errno>;
+type Connect = fn(&Scene<'_>, &mut Actor, Fd, SocketAddr) -> Result<Errno>;
 
 /// `connect` waits for the answer.
-fn wait(client: &mut Actor, fd: Fd, address: SocketAddr) -> Result<Errno> {
+fn wait(_: &Scene<'_>, client: &mut Actor, fd: Fd, address: SocketAddr) -> Result<Errno> {
+    errno_of(client.connect(fd, address))
+}
+
+/// It does not wait, and is told later.
+fn background(_: &Scene<'_>, client: &mut Actor, fd: Fd, address: SocketAddr) -> Result<Errno> {
+    connect_in_background(client, fd, address)
+}
+
+/// A rule of the client's own host rejects its SYN.
+fn firewalled(scene: &Scene<'_>, client: &mut Actor, fd: Fd, address: SocketAddr) -> Result<Errno> {
+    scene.reject_to(address, Segments::Syn)?;
     errno_of(client.connect(fd, address))
 }
 
@@ -53,7 +72,7 @@ fn play(scene: &Scene<'_>, bound: bool, connect: Connect) -> Result<Outcome> {
         server.close(holder)?;
     }
     let fd = client.socket(Domain::of(address))?;
-    let errno = connect(&mut client, fd, address)?;
+    let errno = connect(scene, &mut client, fd, address)?;
     let expected = Expected {
         pattern: PATTERN,
         port: address.port(),

@@ -7,6 +7,7 @@ use tracer_common::State;
 use super::scene::{ALL_FAMILIES, Ends, REQUEST, Role, Scene};
 use super::{ANY, Case, Outcome, ROUTED};
 use crate::lab::actor::errno_of;
+use crate::lab::nft::Segments;
 use crate::lab::router::{FAR, HOPS};
 
 const PATTERN: &str = "forged_reset";
@@ -70,7 +71,7 @@ fn reset(scene: &Scene<'_>, ends: &mut Ends, hops: u8) -> Result<Errno> {
 fn own_firewall(scene: &Scene<'_>) -> Result<Outcome> {
     let mut ends = scene.ends(Role::Client)?;
     scene.wait_acknowledged(&ends.other, &ends.local)?;
-    scene.reject_to(ends.other.address)?;
+    scene.reject_to(ends.other.address, Segments::Data)?;
     ends.local.send(REQUEST)?;
     let errno = errno_of(ends.local.actor.recv(ends.local.fd, REQUEST))?;
     scene.wait_state(&ends.local, &ends.other, None)?;

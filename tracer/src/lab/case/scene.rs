@@ -10,7 +10,7 @@ use tracer_common::State;
 use super::{Expected, Outcome};
 use crate::lab::actor::{Actor, Call, Domain, Events, Fd, SocketOption, Started};
 use crate::lab::namespace::Namespace;
-use crate::lab::nft;
+use crate::lab::nft::{self, Segments};
 use crate::lab::path::{Family, Medium, Path, Side};
 use crate::lab::router::{Action, Router};
 use crate::lab::world::World;
@@ -222,9 +222,9 @@ impl<'a> Scene<'a> {
         self.wait_state(end, other, None)
     }
 
-    /// From now on the client's own firewall rejects what it sends to `address`, in the name of who is there.
-    pub(super) fn reject_to(&self, address: SocketAddr) -> Result<()> {
-        nft::reject(self.namespace(Side::A), address)
+    /// From now on the client's own firewall rejects such segments to `address`, in the name of who is there.
+    pub(super) fn reject_to(&self, address: SocketAddr, segments: Segments) -> Result<()> {
+        nft::reject(self.namespace(Side::A), address, segments)
     }
 
     /// Kills the socket of `end` towards `other` as an administrator does.

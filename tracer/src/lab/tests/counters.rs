@@ -49,6 +49,7 @@ const INCIDENTS: &[(&str, [u64; 3], [u64; 3])] = &[
     ("connection_refused/bound_port", [1, 0, 0], [0, 0, 1]),
     ("connection_refused/closed_port", [1, 0, 0], [0, 0, 1]),
     ("connection_refused/nonblocking", [1, 0, 0], [0, 0, 1]),
+    ("connection_refused/own_firewall", [1, 0, 0], [0, 0, 0]),
     ("broken_pipe/after_reset", [0, 1, 0], [0, 1, 1]),
     ("broken_pipe/ignored", [0, 1, 0], [0, 1, 1]),
     ("broken_pipe/sendfile", [0, 1, 0], [0, 1, 1]),
