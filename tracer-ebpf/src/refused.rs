@@ -1,9 +1,20 @@
 //! Segments that did not leave this host, by the address of their socket: those that drop them do not have the socket as
 //! the verifier wants it.
 
-use crate::sock::Tcp;
+use crate::{
+    kernel::number,
+    sock::{Tcp, is},
+};
 use aya_ebpf::{btf_maps::LruHashMap, macros::btf_map};
-use tracer_common::record::socket::Past;
+use tracer_common::{
+    State::SynSent,
+    layout::ABSENT,
+    record::socket::{Past, SENT_AGAIN},
+};
+
+/// What the silence of a neighbour comes to.
+/// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/asm-generic/errno.h>
+const EHOSTUNREACH: i32 = 113;
 
 /// When the last one was dropped, in `CLOCK_BOOTTIME` nanoseconds, and the errno that stands for why.
 #[btf_map]
@@ -22,11 +33,31 @@ pub(crate) fn forget(tcp: Tcp) {
     let _ = REFUSED.remove(tcp.common().0 as u64); // most have none
 }
 
+/// Whether an attempt to connect failed because no neighbour answered: timers have sent its SYN again, and none of these
+/// has left. Where no event has the result of that, there is one only for segments that leave, and the first segment that
+/// waited for the neighbour ends the attempt before it is thrown away.
+/// `neigh_invalidate()`, <https://github.com/torvalds/linux/blob/v6.1/net/core/neighbour.c#L1035-L1065>
+#[inline(always)]
+fn never_left(tcp: Tcp, past: *const Past, old: u8) -> bool {
+    number!(retransmit_result_argument) == ABSENT
+        && is(old, SynSent)
+        && tcp.err() == EHOSTUNREACH
+        && tcp.retransmits() > 0
+        // SAFETY: a live value, checked by the caller.
+        && unsafe { (*past).marks } & SENT_AGAIN == 0
+}
+
 /// Brings what is kept of a connection that has failed up to date.
 #[inline(always)]
-pub(crate) fn settle(tcp: Tcp, past: *mut Past) {
+pub(crate) fn settle(tcp: Tcp, past: *mut Past, old: u8) {
     if past.is_null() {
         return;
+    }
+    // SAFETY: a live value, checked above.
+    unsafe {
+        if never_left(tcp, past, old) && (*past).send_errno == 0 {
+            (*past).send_errno = EHOSTUNREACH as u8;
+        }
     }
     let Some(noted) = REFUSED.get_ptr_mut(tcp.common().0 as u64) else { return };
     // SAFETY: both are live values; what is replaced meanwhile is another segment of the same socket.

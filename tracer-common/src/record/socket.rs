@@ -214,6 +214,8 @@ pub const STUCK_TOLD: u8 = 1 << 2;
 pub const TTL_VARIES: u8 = 1 << 3;
 /// [`Past::marks`]: it answered something by a RST while it connected.
 pub const RESET_CONNECTING: u8 = 1 << 4;
+/// [`Past::marks`]: a segment that was sent again has left this host, or nothing says that it has not.
+pub const SENT_AGAIN: u8 = 1 << 5;
 
 /// [`Past::flags`]: the owner is the followed process ([`crate::settings::Settings::follow`]) or below it.
 pub const FOLLOWED: u8 = 1 << 4;

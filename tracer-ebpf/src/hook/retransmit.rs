@@ -26,7 +26,7 @@ use tracer_common::{
     record::{
         Kind,
         retransmit::{BLACKHOLE, LOSSY, Retransmit, SOFT, STUCK},
-        socket::{BLACKHOLE_TOLD, LOSSY_TOLD, Past, STUCK_TOLD},
+        socket::{BLACKHOLE_TOLD, LOSSY_TOLD, Past, SENT_AGAIN, STUCK_TOLD},
     },
 };
 
@@ -101,9 +101,12 @@ fn news(
 ) -> u32 {
     let state = tcp.common().state();
     // SAFETY: a live value, checked by the caller.
-    unsafe { (*past).send_errno = if result < 0 { result.wrapping_neg() as u8 } else { 0 } }
-    if result >= 0 {
-        refused::forget(tcp);
+    unsafe {
+        (*past).send_errno = if result < 0 { result.wrapping_neg() as u8 } else { 0 };
+        if result >= 0 {
+            (*past).marks |= SENT_AGAIN;
+            refused::forget(tcp);
+        }
     }
     // An attempt to connect ends by such an error, and is told then.
     if is(state, SynSent) || is(state, SynRecv) {

@@ -197,7 +197,7 @@ fn begin(past: *mut Past, new: u8, now: u64) {
 fn needed(tcp: Tcp, old: u8, new: u8, kept: *mut Past, now: u64) -> Option<Urgency> {
     if is(new, Close) && tcp.err() != 0 {
         retry::note_failure(tcp, kept, old, now);
-        refused::settle(tcp, kept);
+        refused::settle(tcp, kept, old);
         return Some(Urgency::Now);
     }
     let needed = setting!(every_event) != 0

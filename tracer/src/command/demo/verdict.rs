@@ -149,7 +149,15 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
     details.extend(right.and_then(|finding| finding["message"].as_str()).map(str::to_owned));
     let fields = |finding: &Value| compare_all(expected, finding, false).into_iter().map(|(what, _)| what);
     let of_pattern = found.iter().filter(|finding| finding["pattern"] == expected.pattern);
-    let differs = of_pattern.map(|finding| fields(finding).collect::<Vec<_>>()).min_by_key(Vec::len);
+    let said =
+        |finding: &Value| compare_all(expected, finding, true).into_iter().map(|(what, _)| what).collect();
+    let differs = if missed || right.is_some() {
+        of_pattern.map(|finding| fields(finding).collect::<Vec<_>>()).min_by_key(Vec::len)
+    } else {
+        found.iter().map(said).min_by_key(Vec::len)
+    };
+    let nearest =
+        found.iter().filter(|_| !missed).min_by_key(|finding| contradictions(expected, finding).len());
     Line {
         name: staged.name.clone(),
         holds,
@@ -158,7 +166,7 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
         situation,
         path,
         differs,
-        told: right.map_or_else(|| "not told".to_owned(), summary),
+        told: right.or(nearest).map_or_else(|| "not told".to_owned(), summary),
         details,
     }
 }
