@@ -78,12 +78,13 @@ pub(crate) use nested;
 #[btf_map]
 static ENTERED: LruHashMap<u64, [u64; 4], 16_384> = LruHashMap::new();
 
-/// Functions whose end a kernel probe is at; a thread is in each of them once.
+/// Functions whose end a kernel probe is at; a thread, and what interrupts it, is in each of them once.
 #[derive(Clone, Copy)]
 pub(crate) enum Function {
     Send,
     SendPage,
     Receive,
+    Retransmit,
     Connect,
     Accept,
     Shutdown,

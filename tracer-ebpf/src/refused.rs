@@ -2,6 +2,7 @@
 //! the verifier wants it.
 
 use crate::{
+    emit,
     kernel::number,
     sock::{Tcp, is},
 };
@@ -16,15 +17,35 @@ use tracer_common::{
 /// <https://github.com/torvalds/linux/blob/v6.12/include/uapi/asm-generic/errno.h>
 const EHOSTUNREACH: i32 = 113;
 
-/// When the last one was dropped, in `CLOCK_BOOTTIME` nanoseconds, and the errno that stands for why.
+/// When the last one was dropped, in `CLOCK_BOOTTIME` nanoseconds, and the errno that stands for why; or [`LEFT`] and it.
 #[btf_map]
 static REFUSED: LruHashMap<u64, [u64; 2], 1024> = LruHashMap::new();
+
+/// After segments that did not, one left at that time, as far as TCP knows: it may wait for the neighbour.
+const LEFT: u64 = 1 << 8;
+/// For so long the error that follows may be for those before it, in nanoseconds: the timers of TCP and of the neighbour
+/// run out at the same tick, and the neighbour's error is taken after both.
+const TOGETHER_NS: u64 = 20_000_000;
 
 /// Notes a segment of this socket.
 #[inline(always)]
 pub(crate) fn note(sk: usize, errno: u8, now: u64) {
     // A full map evicts its oldest entry, so this fails only without memory: the connection is then told less of.
     let _ = REFUSED.insert(sk as u64, [now, errno.into()], 0);
+}
+
+/// A SYN that was sent again has left.
+#[inline(always)]
+pub(crate) fn left(tcp: Tcp, past: *const Past, now: u64) {
+    // SAFETY: a live value, checked by the caller.
+    let (errno, marks) = unsafe { ((*past).send_errno, (*past).marks) };
+    let unseen =
+        number!(retransmit_result_argument) == ABSENT && marks & SENT_AGAIN == 0 && tcp.retransmits() > 0;
+    if errno != 0 || unseen {
+        let _ = REFUSED.insert(tcp.common().0 as u64, [now, LEFT | EHOSTUNREACH as u64], 0); // as above
+    } else {
+        forget(tcp);
+    }
 }
 
 /// A segment of this socket has left.
@@ -64,8 +85,10 @@ pub(crate) fn settle(tcp: Tcp, past: *mut Past, old: u8) {
     unsafe {
         let [at, errno] = *noted;
         let since = if (*past).established_ns == 0 { (*past).born_ns } else { (*past).established_ns };
+        let left = errno & LEFT != 0;
+        let apart = left && (tcp.err() != EHOSTUNREACH || emit::now().wrapping_sub(at) > TOGETHER_NS);
         // The address may have been another's.
-        if at >= since && (*past).send_errno == 0 {
+        if at >= since && (*past).send_errno == 0 && !apart {
             (*past).send_errno = errno as u8;
         }
     }

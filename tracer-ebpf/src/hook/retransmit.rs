@@ -1,12 +1,13 @@
 //! `tcp:tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb[, int err])`, the end of
-//! `__tcp_retransmit_skb(struct sock *sk, struct sk_buff *skb, int segs)`, or a probe at its start
+//! `tcp_retransmit_skb(struct sock *sk, struct sk_buff *skb, int segs)`, which loss probes do without: some kernels have
+//! built `__tcp_retransmit_skb()` into it
 //!
 //! For every attempt where the kernel gives the result too; the event without it is for those that left the host.
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_output.c#L3451-L3478>
 
 use super::wanted;
 use crate::{
-    attach::{Arguments as _, nested},
+    attach::{Arguments as _, Function, enter, leave, nested},
     counter::count,
     emit::{self, Urgency},
     kernel::{load, number, offset, setting},
@@ -15,8 +16,8 @@ use crate::{
     sock::{Common, Tcp, is},
 };
 use aya_ebpf::{
-    macros::{btf_tracepoint, fexit, kprobe},
-    programs::{BtfTracePointContext, FExitContext, ProbeContext},
+    macros::{btf_tracepoint, fexit, kprobe, kretprobe},
+    programs::{BtfTracePointContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use core::ptr::addr_of_mut;
 use tracer_common::{
@@ -52,7 +53,15 @@ nested!(fexit, FExitContext, retransmit_fexit, retransmit_fexit_nested, Retransm
 
 #[kprobe]
 pub(crate) fn retransmit_kprobe(ctx: ProbeContext) -> u32 {
-    take(ctx.at(0) as *const u8, ctx.at(1) as *const u8, 0);
+    enter(Function::Retransmit, [ctx.at(0), ctx.at(1), 0, 0]);
+    0
+}
+
+#[kretprobe]
+pub(crate) fn retransmit_kretprobe(ctx: RetProbeContext) -> u32 {
+    if let Some([sk, skb, ..]) = leave(Function::Retransmit) {
+        take(sk as *const u8, skb as *const u8, ctx.ret::<u64>() as i32);
+    }
     0
 }
 
@@ -102,15 +111,20 @@ fn news(
     let state = tcp.common().state();
     // SAFETY: a live value, checked by the caller.
     unsafe {
+        if result >= 0 && is(state, SynSent) {
+            refused::left(tcp, past, now);
+        }
         (*past).send_errno = if result < 0 { result.wrapping_neg() as u8 } else { 0 };
         if result >= 0 {
             (*past).marks |= SENT_AGAIN;
-            refused::forget(tcp);
         }
     }
     // An attempt to connect ends by such an error, and is told then.
     if is(state, SynSent) || is(state, SynRecv) {
         return 0;
+    }
+    if result >= 0 {
+        refused::forget(tcp);
     }
     let mut news = soft(tcp, past);
     if !tcp.dead() {

@@ -43,8 +43,8 @@ pub(crate) fn send_length_kretprobe(ctx: RetProbeContext) -> u32 {
     0
 }
 
-/// `tcp_sendpage(struct sock *sk, struct page *page, int offset, size_t size, int flags)`, until 6.4.
-/// <https://github.com/torvalds/linux/blob/v6.1/net/ipv4/tcp.c#L1100-L1130>
+// `tcp_sendpage(struct sock *sk, struct page *page, int offset, size_t size, int flags)`, until 6.4.
+// <https://github.com/torvalds/linux/blob/v6.1/net/ipv4/tcp.c#L1100-L1130>
 nested!(fexit, FExitContext, send_page_fexit, send_page_fexit_nested, SendPage, |ctx: &FExitContext| take(
     ctx.arg(0),
     ctx.arg::<u64>(5) as i32,

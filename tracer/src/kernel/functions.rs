@@ -35,8 +35,6 @@ pub enum Ends {
     AtStart,
     /// At its end, by what it was called with and what it returns.
     AtEnd,
-    /// At its end, also in interrupts; a kernel probe makes do with its start.
-    AtEndOrStart,
 }
 
 /// How functions are attached to.
@@ -84,9 +82,9 @@ impl Function {
     pub(super) fn programs(&self, means: Means) -> Vec<String> {
         let ways: &[&str] = match (means, self.ends) {
             (Means::Trampoline, Ends::AtStart) => &["fentry", "fentry_nested"],
-            (Means::Trampoline, Ends::AtEnd | Ends::AtEndOrStart) => &["fexit", "fexit_nested"],
+            (Means::Trampoline, Ends::AtEnd) => &["fexit", "fexit_nested"],
             (Means::Probe, Ends::AtEnd) => &["kprobe", "kretprobe"],
-            (Means::Probe, Ends::AtStart | Ends::AtEndOrStart) => &["kprobe"],
+            (Means::Probe, Ends::AtStart) => &["kprobe"],
         };
         ways.iter().map(|way| format!("{}_{way}", self.program)).collect()
     }

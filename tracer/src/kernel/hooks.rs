@@ -1,7 +1,7 @@
 //! The hooks: which kernel events and functions each program takes, and what is lost without it. The only such list.
 
 use super::functions::{
-    Ends::{AtEnd, AtEndOrStart, AtStart},
+    Ends::{AtEnd, AtStart},
     Function,
 };
 use tracer_common::layout::{ABSENT, Numbers};
@@ -184,8 +184,8 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         functions: &[Function::new(
             "retransmit",
-            &["__tcp_retransmit_skb"],
-            AtEndOrStart,
+            &["tcp_retransmit_skb"],
+            AtEnd,
             &["struct sock *", "sk_buff *"],
         )],
         lacks: |numbers| {
