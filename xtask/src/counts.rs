@@ -188,7 +188,7 @@ pub(crate) fn judge(kept: &Counts, now: &Counts, tally: &mut Tally, mut say: imp
                 }
             }
             if wrong.is_empty() {
-                tally.pass();
+                tally.pass(1);
             } else {
                 let advice = "if that is meant, run `cargo xtask verifier --update`";
                 tally.fail(format!("{check}: {} ({advice})", wrong.join(", ")));

@@ -3,6 +3,7 @@
 mod bench;
 mod counts;
 mod install;
+mod matrix;
 mod privilege;
 mod tally;
 mod vm;
@@ -11,6 +12,7 @@ mod verb {
     pub(crate) mod bench;
     pub(crate) mod build;
     pub(crate) mod ebpf;
+    pub(crate) mod matrix;
     pub(crate) mod run;
     pub(crate) mod setup;
     pub(crate) mod test;
@@ -55,6 +57,11 @@ const VERBS: &[Verb] = &[
         usage: "accuracy [OPTIONS]",
         about: "measure how often tcptrace is right (--seeds N, --healthy, --floods; --help)",
         run: verb::accuracy::run,
+    },
+    Verb {
+        usage: "matrix [OPTIONS]",
+        about: "make every situation happen on other kernels (--kernel K, --backend B; --document)",
+        run: verb::matrix::run,
     },
     Verb {
         usage: "vm KERNEL [COMMAND]",

@@ -38,15 +38,21 @@ impl Tally {
         }
     }
 
-    /// Counts a check that is no test and holds.
-    pub(crate) fn pass(&mut self) {
-        self.passed += 1;
-    }
-
     /// Counts a step that failed without a test having failed: formatting, lints, a test that does not compile.
     pub(crate) fn fail(&mut self, step: String) {
         self.failed += 1;
         self.failures.push(step);
+    }
+
+    /// Counts what was found to be as it should.
+    pub(crate) fn pass(&mut self, count: usize) {
+        self.passed += count;
+    }
+
+    /// Counts what could not be run, with the reason.
+    pub(crate) fn skip(&mut self, reason: String) {
+        self.skipped += 1;
+        self.reasons.push(reason);
     }
 
     /// How many tests and steps have failed so far.
@@ -55,13 +61,17 @@ impl Tally {
     }
 
     /// The names of what failed.
+    #[cfg(test)]
     pub(crate) fn failures(&self) -> &[String] {
         &self.failures
     }
 
-    /// The names of what was skipped, each with its reason where one was given.
-    pub(crate) fn reasons(&self) -> &[String] {
-        &self.reasons
+    /// Shows what was skipped and what failed, and the sums.
+    pub(crate) fn print(&self) {
+        println!();
+        self.reasons.iter().for_each(|skipped| println!("skipped {skipped}"));
+        self.failures.iter().for_each(|failed| println!("failed {failed}"));
+        println!("{}", self.closing());
     }
 
     /// The closing line.
@@ -103,7 +113,7 @@ mod tests {
              test result: FAILED. 11 passed; 2 failed; 0 ignored; 0 measured; 4 filtered out; finished in 1.20s\n",
         );
         assert_eq!(tally.closing(), "14 passed, 2 failed, 0 skipped");
-        assert_eq!(tally.failures(), ["b::c - should panic", "src/d.rs - E (line 3)"]);
+        assert_eq!(tally.failures, ["b::c - should panic", "src/d.rs - E (line 3)"]);
     }
 
     #[test]
@@ -118,7 +128,7 @@ mod tests {
              test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
         );
         assert_eq!(tally.closing(), "2 passed, 0 failed, 2 skipped");
-        assert_eq!(tally.reasons(), ["refused: needs root", "refused: needs root"]);
+        assert_eq!(tally.reasons, ["refused: needs root", "refused: needs root"]);
     }
 
     #[test]
@@ -129,7 +139,7 @@ mod tests {
              test result: ok. 0 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
         );
         assert_eq!(tally.closing(), "0 passed, 0 failed, 2 skipped");
-        assert_eq!(tally.reasons(), ["slow: takes an hour", "src/lib.rs - Engine (line 3)"]);
+        assert_eq!(tally.reasons, ["slow: takes an hour", "src/lib.rs - Engine (line 3)"]);
     }
 
     #[test]
@@ -147,7 +157,7 @@ mod tests {
         let mut tally = tally(
             "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
         );
-        tally.pass();
+        tally.pass(1);
         assert_eq!(tally.closing(), "4 passed, 0 failed, 0 skipped");
     }
 

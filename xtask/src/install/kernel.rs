@@ -20,6 +20,10 @@ pub(crate) struct Kernel {
     suites: &'static [(Archive, &'static str)],
     /// Packages of one version, up to that: the first has the kernel, the last the modules.
     packages: &'static [&'static str],
+    /// What people call it.
+    pub(crate) title: &'static str,
+    /// Whether every registry of Debian packages has it.
+    pub(crate) always: bool,
 }
 
 /// The oldest with all that is needed, what is in wide use, and the newest.
@@ -28,18 +32,30 @@ pub(crate) const KERNELS: &[Kernel] = &[
         name: "5.10",
         suites: &[(Archive::Main, "bullseye"), (Archive::Security, "bullseye-security")],
         packages: &["linux-image-"],
+        title: "5.10",
+        always: false,
     },
     Kernel {
         name: "6.1",
         suites: &[(Archive::Main, "bookworm"), (Archive::Security, "bookworm-security")],
         packages: &["linux-image-"],
+        title: "6.1",
+        always: true,
     },
     Kernel {
         name: "6.12",
         suites: &[(Archive::Main, "bookworm-backports"), (Archive::Security, "bookworm-security")],
         packages: &["linux-image-"],
+        title: "6.12",
+        always: true,
     },
-    Kernel { name: "7", suites: &[(Archive::Main, "sid")], packages: &["linux-binary-", "linux-modules-"] },
+    Kernel {
+        name: "7",
+        suites: &[(Archive::Main, "sid")],
+        packages: &["linux-binary-", "linux-modules-"],
+        title: "7.x",
+        always: false,
+    },
 ];
 
 /// Small, without drivers of hardware, and with all of the network.
@@ -61,6 +77,8 @@ const MODULES: &[&str] = &[
 /// A kernel that is here.
 #[derive(Clone, Debug)]
 pub(crate) struct Unpacked {
+    /// Its own name, `6.1.0-56-cloud-amd64`.
+    pub(crate) release: String,
     /// The image to boot.
     pub(crate) image: PathBuf,
     /// Modules to load, in this order.
@@ -136,7 +154,7 @@ fn found_in(folder: &Path) -> Result<Unpacked> {
         add(name, &list, &mut order);
     }
     let modules = order.into_iter().map(|path| modules.join(path)).collect();
-    Ok(Unpacked { image, modules })
+    Ok(Unpacked { release, image, modules })
 }
 
 /// Adds a module after those it needs; what is built in has no file.

@@ -51,10 +51,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     if !succeeded && tally.failed() == before {
         tally.fail("cargo test, before or beside the tests".to_owned());
     }
-    println!();
-    tally.reasons().iter().for_each(|skipped| println!("skipped {skipped}"));
-    tally.failures().iter().for_each(|failed| println!("failed {failed}"));
-    println!("{}", tally.closing());
+    tally.print();
     Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -8,7 +8,7 @@ use crate::{
     },
     misuse,
     tally::Tally,
-    verb::vm::release,
+    verb::vm,
     vm::{Machine, Run},
 };
 use anyhow::{Result, ensure};
@@ -24,21 +24,29 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
         _ => return Err(misuse("verifier takes --update or nothing")),
     };
     install::ensure(Purpose::Booting)?;
-    let program = release()?;
+    let program = vm::build()?;
+    let mut tally = Tally::default();
+    count(&program, update, &mut tally)?;
+    tally.print();
+    Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Counts on every kernel that is to be had, and holds that against what is kept, or keeps it.
+pub(crate) fn count(program: &Path, update: bool, tally: &mut Tally) -> Result<()> {
     let mut counts = Counts::default();
     for kernel in KERNELS {
-        eprintln!("> Linux {}", kernel.name);
-        counts.read(kernel.name, &boot(kernel, &program)?)?;
+        // What the registry no longer has is reported by those who run more on it.
+        if kernel.always || kernel.fetch().is_ok() {
+            eprintln!("> Linux {}", kernel.title);
+            counts.read(kernel.name, &boot(kernel, program)?)?;
+        }
     }
     print!("{}", counts.table());
     if update {
         counts.keep()?;
     }
-    let mut tally = Tally::default();
-    counts::judge(&Counts::kept()?, &counts, &mut tally, |line| println!("{line}"));
-    tally.failures().iter().for_each(|failed| println!("failed {failed}"));
-    println!("{}", tally.closing());
-    Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    counts::judge(&Counts::kept()?, &counts, tally, |line| println!("{line}"));
+    Ok(())
 }
 
 /// What `doctor` prints for every backend, in a machine with this kernel.
