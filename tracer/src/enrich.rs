@@ -24,9 +24,10 @@ pub struct ProcessFacts {
 }
 
 /// The facts of a process that was running at `at` (boot time), in the cgroup of version 2 with that number, 0 for
-/// none known. What /proc says counts while it runs, but not when its number belongs to a younger process by now.
+/// none known. What /proc says counts while it runs, but not when its number belongs to a younger process by now, or to
+/// another one in this pid namespace.
 pub fn process(pid: u32, cgroup: u64, at: Time, places: &Places) -> ProcessFacts {
-    let running = running(pid, at);
+    let running = running(pid, at).filter(|_| !places.apart);
     let mut paths: Vec<String> = places.of_cgroup(cgroup).map(str::to_owned).into_iter().collect();
     if paths.iter().all(|path| container(path).is_none()) {
         match (places.of_process(pid, at), &running) {
@@ -90,6 +91,13 @@ mod tests {
         let facts = process(own, 0, Time::NEVER, &places);
         assert!(facts.exe.is_some() && facts.uid.is_some() && facts.cgroup.is_some(), "{facts:?}");
         assert_eq!(process(own, 0, Time(1), &places), ProcessFacts::default());
+    }
+
+    #[test]
+    fn a_number_of_another_pid_namespace_tells_nothing() {
+        let own = std::process::id();
+        assert!(process(own, 0, Time::NEVER, &Places::new(true)).exe.is_some());
+        assert_eq!(process(own, 0, Time::NEVER, &Places::new(false)), ProcessFacts::default());
     }
 
     #[test]

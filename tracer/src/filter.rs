@@ -64,6 +64,13 @@ impl Filter {
         }
     }
 
+    /// Lets the tracer's own connections pass: in another pid namespace than the host's its number may be another's.
+    #[must_use]
+    pub fn with_own(mut self) -> Self {
+        self.own_pid = None;
+        self
+    }
+
     /// What the kernel programs can decide. Beyond what fits, user space alone decides.
     pub fn for_kernel(&self, every_event: bool) -> Settings {
         let mut settings = Settings { every_event: every_event.into(), ..Settings::NONE };

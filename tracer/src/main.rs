@@ -30,6 +30,7 @@ fn main() -> ExitCode {
             match error.downcast_ref::<Refusal>() {
                 Some(Refusal::Rights(_)) => Exit::Degraded.into(),
                 Some(Refusal::Kernel(_)) => Exit::Impossible.into(),
+                Some(Refusal::File(_)) => Exit::Usage.into(),
                 None => Exit::Failure.into(),
             }
         }

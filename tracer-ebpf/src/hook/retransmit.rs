@@ -1,6 +1,6 @@
 //! `tcp:tcp_retransmit_skb(const struct sock *sk, const struct sk_buff *skb[, int err])`, the end of
-//! `tcp_retransmit_skb(struct sock *sk, struct sk_buff *skb, int segs)`, which loss probes do without: some kernels have
-//! built `__tcp_retransmit_skb()` into it
+//! `__tcp_retransmit_skb(struct sock *sk, struct sk_buff *skb, int segs)`, which some compilers build into the function that
+//! timers call, and leave for loss probes alone
 //!
 //! For every attempt where the kernel gives the result too; the event without it is for those that left the host.
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_output.c#L3451-L3478>

@@ -6,7 +6,7 @@ pub mod watch;
 
 use crate::{backend::Backend, pattern::Lang};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 use tracer_common::settings::FILTER_ENTRIES;
 use watch::{DemoArgs, WatchArgs};
 
@@ -96,6 +96,9 @@ pub struct DoctorArgs {
     /// Take the kernel's events by auto, tracepoint, fentry or kprobe
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = value::backend)]
     pub backend: Backend,
+    /// The kernel's types, not from /sys/kernel/btf/vmlinux; watch --help says which
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
     /// Show how many instructions the kernel's verifier walked (-v), and why it refused a program (-vv)
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,

@@ -128,6 +128,11 @@ pub struct WatchArgs {
     /// Take the kernel's events by auto, tracepoint, fentry or kprobe
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = value::backend, help_heading = RUN)]
     pub backend: Backend,
+    /// The kernel's types (BTF), not from /sys/kernel/btf/vmlinux: a copy of that
+    /// where it is hidden, or BTFHub's or pahole's file of this very kernel where
+    /// it was built without; kernel probes are all that is left then
+    #[arg(long, value_name = "FILE", help_heading = RUN)]
+    pub btf: Option<PathBuf>,
     /// Attach nothing that slows system calls; it says what is lost by that
     #[arg(long, help_heading = RUN)]
     pub no_syscalls: bool,
@@ -157,6 +162,9 @@ pub struct DemoArgs {
     /// Take the kernel's events by auto, tracepoint, fentry or kprobe
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = value::backend)]
     pub backend: Backend,
+    /// The kernel's types, not from /sys/kernel/btf/vmlinux; watch --help says which
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
     /// Make each situation happen on one path only; another number picks other paths
     #[arg(long, value_name = "TURN", hide = true)]
     pub once: Option<usize>,

@@ -9,7 +9,7 @@ use crate::{
         namespace::{NoTcpDiag, SockDiag},
         probes::{Probes, Status},
         refusal::{Refusal, prepare},
-        rights::{self, Lockdown},
+        rights::{self, Lack, Lockdown},
         way::Way,
     },
     pattern::{CATALOGUE, Host, POLL_PERIOD, POLL_SHARE, Pattern},
@@ -18,7 +18,10 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use serde::Serialize;
-use std::io::Write;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 use tracer_common::settings::Settings;
 
 /// Bytes of the ring of a trial: the least there is.
@@ -27,15 +30,28 @@ const RING: u32 = 4_096;
 const ASKED: [&str; 4] =
     ["accept_queue_fin", "accept_queue_overflow", "peer_stuck_in_close_wait", "syn_queue_overflow"];
 
+/// Something that a run can do without.
+#[derive(Serialize)]
+struct Limit {
+    missing: Vec<String>,
+    lost: &'static str,
+}
+
 /// What was found.
 #[derive(Serialize)]
 struct Report {
     version: &'static str,
     kernel: String,
     architecture: &'static str,
+    /// Whether the kernel shows its types.
     btf: bool,
+    /// Where else they are read from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    btf_file: Option<PathBuf>,
     lockdown: &'static str,
     missing_capabilities: Vec<String>,
+    /// What else these rights do not allow.
+    limits: Vec<Limit>,
     /// Kernel structure members that records lack here.
     absent_members: Vec<&'static str>,
     probes: Vec<Examined>,
@@ -98,17 +114,22 @@ pub fn run(arguments: &DoctorArgs) -> Result<Exit> {
 
 fn examine(arguments: &DoctorArgs) -> Result<Report> {
     let lockdown = match rights::lockdown() {
-        Lockdown::None => "none",
-        Lockdown::Integrity => "integrity",
-        Lockdown::Confidentiality => "confidentiality",
+        Some(Lockdown::None) => "none",
+        Some(Lockdown::Integrity) => "integrity",
+        Some(Lockdown::Confidentiality) => "confidentiality",
+        None => "unknown",
     };
+    let limit =
+        |(lacks, lost): (Vec<Lack>, _)| Limit { missing: lacks.into_iter().map(Lack::short).collect(), lost };
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),
         kernel: kernel_release(),
         architecture: std::env::consts::ARCH,
-        btf: std::path::Path::new("/sys/kernel/btf/vmlinux").exists(),
+        btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
+        btf_file: arguments.btf.clone(),
         lockdown,
         missing_capabilities: rights::missing()?,
+        limits: rights::limits()?.into_iter().map(limit).collect(),
         absent_members: Vec::new(),
         probes: Vec::new(),
         socket_questions: "unknown",
@@ -118,7 +139,11 @@ fn examine(arguments: &DoctorArgs) -> Result<Report> {
         exit: None,
         verifier: Vec::new(),
     };
-    let (verdict, exit) = match prepare() {
+    let attached = match attach(arguments) {
+        Ok(attached) => Ok(attached),
+        Err(error) => Err(error.downcast::<Refusal>()?),
+    };
+    let (verdict, exit) = match attached {
         Err(Refusal::Rights(why)) => {
             report.why = Some(why);
             ("rights are missing: what the probes would say could not be checked", Exit::Degraded)
@@ -128,11 +153,12 @@ fn examine(arguments: &DoctorArgs) -> Result<Report> {
             report.lost_patterns = CATALOGUE.iter().map(|pattern| pattern.id).collect();
             ("this kernel cannot be traced", Exit::Impossible)
         }
-        Ok((btf, vocabulary)) => {
-            report.absent_members.clone_from(&vocabulary.absent);
-            let options = Options { ring_bytes: RING, backend: arguments.backend, ..Options::default() };
-            let settings = if arguments.verifier { Settings::EVERYTHING } else { Settings::NONE };
-            let probes = Probes::attach(&settings, &vocabulary, &btf, options, |_| None)?;
+        Err(Refusal::File(why)) => {
+            report.why = Some(why);
+            ("the file is no BTF: what the probes would say could not be checked", Exit::Usage)
+        }
+        Ok((absent, probes)) => {
+            report.absent_members = absent;
             let examined = probe_records(&probes).into_iter().zip(&probes.statuses);
             let examined = examined.map(|(probe, status)| Examined {
                 probe,
@@ -158,18 +184,31 @@ fn examine(arguments: &DoctorArgs) -> Result<Report> {
             report.lost_patterns.sort_unstable();
             report.lost_patterns.dedup();
             let refused = |examined: &Examined| examined.wanted && examined.probe.attached.is_none();
-            let refused = report.probes.iter().filter(|examined| refused(examined)).count();
-            if probes.statuses[0].outcome.is_err() {
-                ("this kernel cannot be traced", Exit::Impossible)
-            } else if refused > 0 || !report.absent_members.is_empty() || diag.is_err() {
-                ("degraded: see what is lost", Exit::Degraded)
-            } else {
-                ("everything is to be had", Exit::Done)
+            let refused = report.probes.iter().any(refused);
+            let limited = !report.absent_members.is_empty() || !report.limits.is_empty();
+            match &probes.statuses[0].outcome {
+                Err(refusal) if refusal.rights => {
+                    ("the kernel lets this process trace nothing", Exit::Degraded)
+                }
+                Err(_) => ("this kernel cannot be traced", Exit::Impossible),
+                Ok(_) if refused || limited || diag.is_err() => {
+                    ("degraded: see what is lost", Exit::Degraded)
+                }
+                Ok(_) => ("everything is to be had", Exit::Done),
             }
         }
     };
     (report.verdict, report.exit) = (verdict, Some(exit));
     Ok(report)
+}
+
+/// Attaches what can be attached; the members that this kernel lacks, and the probes.
+fn attach(arguments: &DoctorArgs) -> Result<(Vec<&'static str>, Probes)> {
+    let (types, vocabulary) = prepare(arguments.btf.as_deref())?;
+    let options = Options { ring_bytes: RING, backend: arguments.backend, ..Options::default() };
+    let settings = if arguments.verifier { Settings::EVERYTHING } else { Settings::NONE };
+    let probes = Probes::attach(&settings, &vocabulary, &types, options, |_| None)?;
+    Ok((vocabulary.absent, probes))
 }
 
 /// The patterns that cannot be told without a program.
@@ -221,12 +260,16 @@ fn show(report: &Report, verbose: bool, out: &mut impl Write) -> Result<()> {
     if report.architecture != "x86_64" {
         writeln!(out, "  only x86_64 is supported; what follows is what was seen all the same")?;
     }
-    writeln!(out, "  BTF        {}", yes(report.btf))?;
+    let given = report.btf_file.as_ref().map(|file| format!(", read from {}", file.display()));
+    writeln!(out, "  BTF        {}{}", yes(report.btf), given.unwrap_or_default())?;
     writeln!(out, "  lockdown   {}", report.lockdown)?;
     let missing = &report.missing_capabilities;
     let rights =
         if missing.is_empty() { "enough".to_owned() } else { format!("missing {}", missing.join(", ")) };
     writeln!(out, "  rights     {rights}")?;
+    for limit in &report.limits {
+        writeln!(out, "        without {}, not seen: {}", limit.missing.join(", "), limit.lost)?;
+    }
     writeln!(out, "  sock_diag  {}", report.socket_questions)?;
     for Examined { probe, programs, wanted } in &report.probes {
         match (probe.attached, &probe.why_not) {

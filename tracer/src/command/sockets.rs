@@ -15,6 +15,7 @@ use crate::{
         namespace::{self, Leaving, Listening, SockDiag},
         probes::Probes,
         refusal::{Refusal, prepare},
+        rights::Rights,
     },
     output::sockets::table,
     record::{
@@ -58,7 +59,7 @@ pub fn run(arguments: &SocketsArgs) -> Result<Exit> {
     let host = nix::unistd::gethostname().context("asking for the name of this host")?;
     let stamp =
         Stamp { wall_minus_boot_ns: offset.wall_minus_boot_ns, host: host.to_string_lossy().into_owned() };
-    let mut places = Places::default();
+    let mut places = Places::new(Rights::read()?.initial_pid_namespace);
     for (id, path) in Hierarchy::find()?.iter().flat_map(Hierarchy::walk) {
         places.made(id, &path);
     }
@@ -74,7 +75,7 @@ pub fn run(arguments: &SocketsArgs) -> Result<Exit> {
 
 /// Looks at every descriptor once, and at the listeners and closing sockets of every namespace.
 fn look() -> Result<Vec<Sight>> {
-    let (types, vocabulary) = prepare()?;
+    let (types, vocabulary) = prepare(None)?;
     let unneeded =
         |hook: &Hook| (!matches!(hook.point, Point::Iterator(..))).then_some("a look needs no events");
     let options = Options { ring_bytes: RING, ..Options::default() };

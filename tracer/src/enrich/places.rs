@@ -19,6 +19,8 @@ pub struct Places {
     cgroups: Table<u64, String>,
     /// Of the older version, by process, and when that was read.
     processes: Table<u32, (Time, String)>,
+    /// Whether /proc has other numbers than the kernel tells.
+    pub(super) apart: bool,
 }
 
 /// A map in which the oldest entry gives way.
@@ -48,6 +50,11 @@ impl<K: Copy + Eq + std::hash::Hash, V> Table<K, V> {
 }
 
 impl Places {
+    /// None yet; whether /proc shows processes by the numbers that the kernel tells.
+    pub fn new(host_pids: bool) -> Self {
+        Self { apart: !host_pids, ..Self::default() }
+    }
+
     /// Takes note of a cgroup of version 2.
     pub fn made(&mut self, id: u64, path: &[u8]) {
         self.cgroups.put(id, printable(path), CGROUPS);

@@ -1,8 +1,7 @@
 //! Attaches one hook by the best means that are to be had.
 
 use super::{
-    btf, calls,
-    functions::{self, Means},
+    btf, calls, functions,
     hooks::{Hook, Lack, Point},
     probes::{Refusal, refusal},
     way::{Way, ways},
@@ -39,6 +38,15 @@ pub struct Options {
     pub no_syscalls: bool,
 }
 
+/// What the programs are loaded for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Means {
+    /// They take pointers for numbers, and find what is kept by the address of a socket.
+    pub(super) probed: bool,
+    /// The kernel has its own types, to which tracepoints, iterators and trampolines are attached.
+    pub(super) own_types: bool,
+}
+
 /// How the name of a hook's second program ends.
 pub(super) const SECOND: &str = "_nested";
 
@@ -47,13 +55,14 @@ pub(super) fn start(
     ebpf: &mut Ebpf,
     hook: &Hook,
     options: Options,
-    probed: bool,
+    means: Means,
     numbers: &Numbers,
     types: &btf::Btf,
     btf: &Btf,
 ) -> Result<Attached, Refusal> {
-    let there = !matches!(hook.point, Point::Tracepoint(name) if types.tracepoint_args(name).is_none());
-    let mut ways = ways(options.backend, hook, numbers, there, probed && functions::has_kernel_probes());
+    let absent = matches!(hook.point, Point::Tracepoint(name) if types.tracepoint_args(name).is_none());
+    let probes = means.probed && functions::has_kernel_probes();
+    let mut ways = ways(options.backend, hook, numbers, means.own_types && !absent, probes);
     if hook.taxes_calls && options.no_syscalls {
         ways.retain(|way| *way != Way::Tracepoint);
     }
@@ -101,8 +110,8 @@ fn start_by(
 ) -> Result<Attached, Refusal> {
     let means = match way {
         Way::Tracepoint | Way::Iterator => return start_at_event(ebpf, hook, numbers, types, btf),
-        Way::Fentry => Means::Trampoline,
-        Way::Kprobe => Means::Probe,
+        Way::Fentry => functions::Means::Trampoline,
+        Way::Kprobe => functions::Means::Probe,
     };
     let point = functions::start(ebpf, hook.functions, means, types, btf)?;
     let programs = hook.functions.iter().flat_map(|function| function.programs(means)).collect();

@@ -118,6 +118,11 @@ impl Btf {
         Ok(Self::of(self.records.and(&data)?))
     }
 
+    /// The bytes it was read from.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.records.bytes()
+    }
+
     /// A file that holds BTF alone, with no ELF around it.
     ///
     /// # Errors

@@ -184,13 +184,15 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         functions: &[Function::new(
             "retransmit",
-            &["tcp_retransmit_skb"],
+            &["__tcp_retransmit_skb"],
             AtEnd,
             &["struct sock *", "sk_buff *"],
         )],
         lacks: |numbers| {
             let lack = Lack::Sight("segments sent again that do not leave this host");
-            (numbers.retransmit_result_argument == ABSENT).then_some(lack)
+            // A firewall's word, and what timers have counted, tell it too.
+            let unseen = [numbers.retransmit_result_argument, numbers.drop_reason_argument];
+            (unseen == [ABSENT; 2]).then_some(lack)
         },
         without: "ICMP errors on live connections, and segments that do not leave this host",
         ..event("retransmit", "tcp_retransmit_skb")
@@ -258,6 +260,7 @@ pub const HOOKS: &[Hook] = &[
         ..act("cgroup", "cgroup_mkdir")
     },
     Hook {
+        functions: &[Function::new("destroy", &["tcp_v4_destroy_sock"], AtStart, &["struct sock *"])],
         by_address: true,
         without: "which socket an address is, on kernels whose programs have no storage of sockets",
         ..event("destroy", "tcp_destroy_sock")

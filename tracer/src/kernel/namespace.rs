@@ -182,12 +182,16 @@ impl Discovery {
 /// Does some work on a thread of its own inside a namespace, and waits for it. Sockets made there stay there.
 ///
 /// # Errors
-/// When the namespace may not be entered (`CAP_SYS_ADMIN`), or no thread can be made.
+/// When the namespace is another and may not be entered (`CAP_SYS_ADMIN`), or no thread can be made.
 ///
 /// # Panics
 /// When the work does.
 pub fn enter<T: Send>(namespace: &Namespace, work: impl FnOnce() -> T + Send) -> Result<T> {
-    let inside = || setns(&namespace.file, CloneFlags::CLONE_NEWNET).map(|()| work());
+    let inside = || match setns(&namespace.file, CloneFlags::CLONE_NEWNET) {
+        // The kernel does not ask whether a thread is there already.
+        Err(Errno::EPERM) if Namespace::own().is_ok_and(|own| own.inum == namespace.inum) => Ok(work()),
+        entered => entered.map(|()| work()),
+    };
     let result = thread::scope(|scope| {
         let thread = thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, inside)?;
         io::Result::Ok(thread.join())

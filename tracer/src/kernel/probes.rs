@@ -1,15 +1,16 @@
 //! Loads the programs, attaches them, and says of each why not. The only user of aya.
 
 use super::{
-    attach::{Attached, Options, SECOND, start},
+    attach::{Attached, Means, Options, SECOND, start},
     btf, counted, functions,
     hooks::{HOOKS, Hook},
+    refusal::no_maps,
     vocabulary::Vocabulary,
 };
 use crate::backend::Backend;
 use anyhow::{Context, Result, bail};
 use aya::{
-    Btf, Ebpf, EbpfLoader, VerifierLogLevel,
+    Btf, Ebpf, EbpfLoader, Endianness, VerifierLogLevel,
     maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, RingBuf},
     programs::{Iter, ProgramError},
 };
@@ -17,8 +18,10 @@ use aya_log::{EbpfLogger, Level};
 use log::Log;
 use nix::errno::Errno;
 use std::{
+    error::Error as _,
     fs::File,
     io::Read,
+    iter,
     os::fd::{AsFd, AsRawFd},
 };
 use tracer_common::{
@@ -53,6 +56,8 @@ pub struct Refusal {
     pub rights: bool,
     /// Whether it was not asked for, or what it is for is not on this host.
     pub unwanted: bool,
+    /// Whether the kernel has no types of its own for it.
+    pub untyped: bool,
     /// What the verifier said, for `-vv`.
     pub verifier: Option<String>,
 }
@@ -76,22 +81,23 @@ pub struct Probes {
 impl Refusal {
     /// The kernel has no such thing.
     pub(super) const fn absent(why: String) -> Self {
-        Self { why, rights: false, unwanted: false, verifier: None }
+        Self { why, rights: false, unwanted: false, untyped: false, verifier: None }
     }
 
     pub(super) fn unwanted(why: &str) -> Self {
-        Self { why: why.to_owned(), rights: false, unwanted: true, verifier: None }
+        Self { why: why.to_owned(), rights: false, unwanted: true, untyped: false, verifier: None }
     }
 }
 
 impl Probes {
     /// Loads and attaches everything that this kernel and these rights allow, but what `leave_out` gives a reason for.
     ///
-    /// Where an event does not show all, and only kernel probes would, everything is loaded once more, for programs that
-    /// take pointers for numbers: that costs more at each event.
+    /// Where an event does not show all, or cannot be had since the kernel was built without BTF, and only kernel probes
+    /// would do, everything is loaded once more, for programs that take pointers for numbers: that costs more at each
+    /// event.
     ///
     /// # Errors
-    /// When nothing could be loaded at all. A hook that could not be attached is a [`Status`], not an error.
+    /// When nothing could be loaded at all; a [`super::refusal::Refusal`] when that is for want of rights. A hook that could not be attached is a [`Status`], not an error.
     pub fn attach(
         settings: &Settings,
         vocabulary: &Vocabulary,
@@ -100,13 +106,29 @@ impl Probes {
         leave_out: impl Fn(&Hook) -> Option<&'static str>,
     ) -> Result<Self> {
         let probed = options.backend == Backend::Kprobe || vocabulary.numbers.probed != 0;
-        let first = Self::load(settings, vocabulary, types, options, probed, &leave_out)?;
-        if options.backend != Backend::Auto || probed || !first.is_blind() || !functions::has_kernel_probes()
+        let means = Means { probed, own_types: true };
+        let first = Self::load(settings, vocabulary, types, options, means, &leave_out)?;
+        let own_types = first.has_own_types();
+        if options.backend != Backend::Auto
+            || probed && own_types
+            || !first.is_blind()
+            || !functions::has_kernel_probes()
         {
             return Ok(first);
         }
         drop(first);
-        Self::load(settings, vocabulary, types, options, true, &leave_out)
+        Self::load(settings, vocabulary, types, options, Means { probed: true, own_types }, &leave_out)
+    }
+
+    /// Whether the kernel has types of its own, as far as programs were refused for want of them.
+    fn has_own_types(&self) -> bool {
+        let untyped = |status: &Status| status.outcome.as_ref().err().is_some_and(|refusal| refusal.untyped);
+        !self.statuses.iter().any(untyped)
+    }
+
+    /// Whether a hook is attached.
+    pub fn has(&self, program: &str) -> bool {
+        self.statuses.iter().any(|status| status.hook.program == program && status.outcome.is_ok())
     }
 
     /// Whether a hook sees less than its functions would show.
@@ -122,17 +144,17 @@ impl Probes {
         vocabulary: &Vocabulary,
         types: &btf::Btf,
         options: Options,
-        probed: bool,
+        means: Means,
         leave_out: &impl Fn(&Hook) -> Option<&'static str>,
     ) -> Result<Self> {
-        let btf = Btf::from_sys_fs().context("reading the kernel's BTF")?;
+        let btf = Btf::parse(types.bytes(), Endianness::default()).context("reading the kernel's BTF")?;
         // At 0 the verifier removes every line, and what it costs.
         let log_level = if options.log { Level::Debug as u8 } else { 0 };
-        let (mut offsets, numbers) = vocabulary.layout(probed);
+        let (mut offsets, numbers) = vocabulary.layout(means.probed);
         if counted::own_cookie().is_none() {
             offsets.net_cookie = ABSENT; // both sides must know a namespace by the same number
         }
-        let sockets = if probed { SOCKETS } else { 1 };
+        let sockets = if means.probed { SOCKETS } else { 1 };
         let namespaces = if settings.reconcile == 0 { 1 } else { NAMESPACES };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
@@ -147,18 +169,18 @@ impl Probes {
             .map_max_entries("PASTS", sockets)
             .map_max_entries("REPEATED", sockets)
             .load(OBJECT)
-            .context("creating the maps of the BPF programs")?;
+            .map_err(no_maps)?;
         let ring = RingBuf::try_from(ebpf.take_map("EVENTS").context("the ring is missing")?)?;
         let counters = PerCpuArray::try_from(ebpf.take_map("COUNTERS").context("the counters are missing")?)?;
         let explained = ebpf.take_map("EXPLAINED").context("what explains counters is missing")?;
         let explained = PerCpuHashMap::try_from(explained)?;
         let log = options.log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
         let log = log.context("reading the log of the BPF programs")?;
-        let applies = |hook: &&Hook| probed || !hook.by_address;
+        let applies = |hook: &&Hook| means.probed || !hook.by_address;
         let statuses = HOOKS.iter().filter(applies).map(|hook| {
             let outcome = match leave_out(hook) {
                 Some(why) => Err(Refusal::unwanted(why)),
-                None => start(&mut ebpf, hook, options, probed, &numbers, types, &btf),
+                None => start(&mut ebpf, hook, options, means, &numbers, types, &btf),
             };
             Status { hook, outcome }
         });
@@ -323,6 +345,14 @@ impl Probes {
     }
 }
 
+/// What the verifier of Linux 5.10 says where the kernel has no types of its own: `bpf_check_attach_target()`. Later ones are
+/// not asked: `bpf_prog_load()` answers EINVAL at once. <https://github.com/torvalds/linux/blob/v5.10/kernel/bpf/verifier.c>,
+/// <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/syscall.c>
+const UNTYPED: &str = "can only be attached to another program annotated with BTF";
+/// What the verifier says of a helper that lockdown has taken away: aya puts `bpf_probe_read()` where the kernel refuses
+/// `bpf_probe_read_kernel()`; `bpf_base_func_proto()` gives neither. <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/helpers.c>
+const CLOSED: &[&str] = &["unknown func bpf_probe_read", "cannot use helper bpf_probe_read"];
+
 pub(super) fn refusal(error: &ProgramError) -> Refusal {
     let (io, verifier) = match error {
         ProgramError::LoadError { io_error, verifier_log } => {
@@ -333,13 +363,28 @@ pub(super) fn refusal(error: &ProgramError) -> Refusal {
     };
     // The verifier's own refusals are EACCES, which std calls permission denied too.
     let rights = io.is_some_and(|error| error.raw_os_error() == Some(Errno::EPERM as i32));
+    let said = |words: &str| verifier.as_ref().is_some_and(|log| log.contains(words));
+    let invalid = io.is_some_and(|error| error.raw_os_error() == Some(Errno::EINVAL as i32));
+    let untyped = invalid && verifier.as_ref().is_some_and(String::is_empty) || said(UNTYPED);
     let why = match io {
         Some(_) if rights => "the kernel does not allow it to this process".to_owned(),
-        Some(_) if verifier.is_some() => {
+        Some(_) if untyped => {
+            "this kernel was built without BTF (CONFIG_DEBUG_INFO_BTF), which it needs".to_owned()
+        }
+        Some(_) if CLOSED.iter().any(|words| said(words)) => {
+            "the kernel lets no BPF program read its memory: lockdown is at confidentiality".to_owned()
+        }
+        Some(_) if verifier.as_ref().is_some_and(|log| !log.is_empty()) => {
             "the kernel's verifier refuses the program (-vv shows why)".to_owned()
         }
         Some(error) => format!("the kernel refuses it: {error}"),
-        None => format!("{error}"),
+        None => chain(error),
     };
-    Refusal { why, rights, unwanted: false, verifier }
+    Refusal { why, rights, unwanted: false, untyped, verifier }
+}
+
+/// An error with what caused it.
+fn chain(error: &ProgramError) -> String {
+    let causes = iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
 }

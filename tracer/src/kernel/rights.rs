@@ -23,10 +23,28 @@ pub fn missing() -> Result<Vec<String>> {
     Ok(lacking.into_iter().map(Lack::short).collect())
 }
 
-/// The lockdown in force; none where the kernel does not show it.
-pub fn lockdown() -> Lockdown {
-    shown(LOCKDOWN).ok().flatten().and_then(|text| Lockdown::chosen(&text)).unwrap_or(Lockdown::None)
+/// The lockdown in force; nothing where the kernel does not show it.
+pub fn lockdown() -> Option<Lockdown> {
+    shown(LOCKDOWN).ok().flatten().and_then(|text| Lockdown::chosen(&text))
 }
+
+/// What a run can do without: what lacks for it, and what is lost by that.
+///
+/// # Errors
+/// As [`Rights::read`].
+pub fn limits() -> Result<Vec<(Vec<Lack>, &'static str)>> {
+    let rights = Rights::read()?;
+    let lacking = |(purpose, lost)| (rights.lacking(purpose), lost);
+    let all = [(Purpose::Namespaces, OUTSIDE), (Purpose::Processes, PROCESSES)].map(lacking);
+    Ok(all.into_iter().filter(|(lacks, _)| !lacks.is_empty()).collect())
+}
+
+/// What is lost without the right to go into network namespaces.
+const OUTSIDE: &str =
+    "in other network namespaces: sockets older than the run, queues, and what a question would prove";
+/// What is lost without the right to look at processes.
+const PROCESSES: &str = "programs and users of other processes, namespaces that only they are in, and, in a pid namespace, \
+                         who holds a socket outside it";
 
 /// What rights are wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +77,8 @@ pub enum Lack {
     },
     /// The capabilities are those of a user namespace, and BPF asks for those of the host.
     UserNamespace,
+    /// The numbers of processes are those of another pid namespace than the host's.
+    PidNamespace,
     /// Kernel lockdown.
     Lockdown,
 }
@@ -160,6 +180,9 @@ impl Rights {
                 .filter_map(|alternatives| alternatives.first())
                 .map(|capability| Lack::Capability { capability: *capability, loss: self.loss(*capability) }),
         );
+        if purpose == Purpose::Processes && !self.initial_pid_namespace {
+            lacking.push(Lack::PidNamespace);
+        }
         let closed = self.lockdown == Some(Lockdown::Confidentiality);
         if closed && matches!(purpose, Purpose::ProbeReads | Purpose::Kprobes) {
             lacking.push(Lack::Lockdown);
@@ -211,10 +234,12 @@ impl Purpose {
 }
 
 impl Lack {
-    fn short(self) -> String {
+    /// By its name.
+    pub fn short(self) -> String {
         match self {
             Self::Capability { capability, .. } => capability.to_string(),
             Self::UserNamespace => "the user namespace of the host".to_owned(),
+            Self::PidNamespace => "the pid namespace of the host".to_owned(),
             Self::Lockdown => "a kernel that is not locked down".to_owned(),
         }
     }
@@ -285,6 +310,10 @@ impl fmt::Display for Lack {
             Self::UserNamespace => f.write_str(
                 "this is not the host's user namespace (a rootless container?), so its capabilities do not count: \
                  run on the host",
+            ),
+            Self::PidNamespace => f.write_str(
+                "this is not the host's pid namespace, so processes have other numbers here than in the kernel: run in \
+                 the host's (docker: --pid=host; Kubernetes: hostPID: true)",
             ),
             // BPF_FUNC_probe_read_kernel in bpf_base_func_proto() asks LOCKDOWN_BPF_READ_KERNEL,
             // https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/helpers.c, and __register_trace_kprobe() asks

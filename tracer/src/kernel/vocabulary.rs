@@ -139,7 +139,7 @@ fn numbers(btf: &Btf) -> Numbers {
         reset_invalid_syn: reset("INVALID_SYN"),
         answer_reason_argument: parameter("tcp_v4_send_reset", &is_reason),
         active_reason_argument: parameter("tcp_send_active_reset", &is_reason),
-        retransmit_returns: count("tcp_retransmit_skb"),
+        retransmit_returns: count("__tcp_retransmit_skb"),
         send_returns: count("tcp_sendmsg"),
         receive_returns: count("tcp_recvmsg"),
         receive_flags_argument: parameter("tcp_recvmsg", &|parameter: &Parameter| {

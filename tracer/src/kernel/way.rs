@@ -29,7 +29,7 @@ impl Way {
     }
 }
 
-/// The ways to try for a hook, best first: whether its event is `there`, and `probes` may make up for what it lacks.
+/// The ways to try for a hook, best first: whether its event can be had, and `probes` may make up for what it lacks.
 pub(super) fn ways(backend: Backend, hook: &Hook, numbers: &Numbers, there: bool, probes: bool) -> Vec<Way> {
     if hook.functions.is_empty() {
         return vec![Way::Tracepoint];
@@ -45,7 +45,7 @@ pub(super) fn ways(backend: Backend, hook: &Hook, numbers: &Numbers, there: bool
         Backend::Kprobe => vec![Way::Kprobe],
         Backend::Auto => match (hook.lacks)(numbers) {
             None if there => vec![Way::Tracepoint],
-            Some(Lack::Price) => vec![Way::Fentry, Way::Tracepoint],
+            Some(Lack::Price) if there => vec![Way::Fentry, Way::Tracepoint],
             _ if probes => vec![Way::Fentry, Way::Kprobe, Way::Tracepoint],
             _ => vec![Way::Fentry, Way::Tracepoint],
         },

@@ -8,6 +8,7 @@ use crate::{
     kernel::{
         cgroup::{Hierarchy, has_legacy},
         clock,
+        rights::Rights,
     },
     time::Time,
 };
@@ -27,6 +28,7 @@ const READS_A_SECOND: u32 = 500;
 /// Processes whose place in the older hierarchies was read.
 #[derive(Default)]
 pub(super) struct Sights {
+    /// Whether there are such, and /proc has the processes by the numbers that the kernel tells.
     legacy: bool,
     seen: HashMap<u32, Time>,
     /// The second that runs, and the reads in it.
@@ -55,7 +57,7 @@ impl Sights {
 impl Live {
     /// Learns the names of the cgroups that are there; those that are made from now on are told.
     pub(super) fn scan_cgroups(&mut self) -> Result<()> {
-        self.sights.legacy = has_legacy()?;
+        self.sights.legacy = has_legacy()? && Rights::read()?.initial_pid_namespace;
         for (id, path) in Hierarchy::find()?.iter().flat_map(Hierarchy::walk) {
             self.feed(&record(id, std::process::id(), clock::now(), &path))?;
         }

@@ -149,10 +149,7 @@ impl Live {
         self.scan_cgroups()?;
         let records = look::samples(&mut self.probes, &mut self.looks)?;
         self.feed_all(&records)?;
-        let began = clock::now();
-        let records = self.probes.iterate("holder")?;
-        self.feed_all(&records)?;
-        self.answer(None, Presence::Unknown, began)?;
+        self.look_for_holders()?;
         self.prime_queues();
         self.open_books(false);
         Ok(self.totals()?.kernel.get(Counter::Scanned.name()).copied().unwrap_or(0))
@@ -354,15 +351,19 @@ impl Live {
         for (cookie, found) in found {
             self.answer(Some(cookie), found, began)?;
         }
-        if self.looks.holders_due() {
-            let began = clock::now();
+        if self.looks.holders_due() { self.look_for_holders() } else { Ok(()) }
+    }
+
+    /// Looks at all descriptors; where that is not to be had, the answer is that none was seen.
+    fn look_for_holders(&mut self) -> Result<()> {
+        let began = clock::now();
+        if self.probes.has("holder") {
             match self.probes.iterate("holder") {
                 Ok(records) => self.feed_all(&records)?,
                 Err(error) => tracing::warn!("looking for holders: {error:#}"),
             }
-            self.answer(None, Presence::Unknown, began)?;
         }
-        Ok(())
+        self.answer(None, Presence::Unknown, began)
     }
 
     fn answer(&mut self, asked: Option<Cookie>, found: Presence, began: Time) -> Result<()> {

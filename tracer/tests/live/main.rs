@@ -5,6 +5,7 @@ mod memory;
 mod reconcile;
 mod special;
 mod support;
+mod traps;
 
 use serde_json::Value;
 use std::{

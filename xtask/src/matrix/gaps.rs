@@ -77,6 +77,16 @@ pub(super) const GAPS: &[Gap] = &[
         source: "https://github.com/torvalds/linux/blob/v6.1/net/socket.c#L705-L725",
     },
     Gap {
+        kernels: &["6.1"],
+        backends: &["fentry", "kprobe"],
+        situations: &[("pmtu_blackhole", "*")],
+        paths: &[],
+        loss: Loss::All,
+        because: "This kernel's compiler has built __tcp_retransmit_skb() into tcp_retransmit_skb(), so that the function \
+                  is seen for loss probes alone.",
+        source: "https://github.com/torvalds/linux/blob/v6.1/net/ipv4/tcp_output.c#L3195-L3320",
+    },
+    Gap {
         kernels: &["5.10"],
         backends: TRACEPOINT,
         situations: &[("local_unreachable", "own_firewall")],

@@ -11,6 +11,7 @@ use super::files::Files;
 use crate::{
     cli::exit::Exit,
     cli::watch::DemoArgs,
+    kernel::refusal::{need_host_pids, prepare},
     lab::{
         case::{self, Case},
         path::Path,
@@ -62,6 +63,8 @@ pub fn run(arguments: &DemoArgs) -> Result<Exit> {
             bail!("nothing makes {id} happen yet; `tcptrace list` names the patterns");
         }
     }
+    prepare(arguments.btf.as_deref())?;
+    need_host_pids("telling whether the right process is named")?;
     // Hundreds of processes are talked to; where no more are allowed, making them happen says so.
     let _ = Files::allow();
     let begun = Instant::now();
@@ -151,6 +154,9 @@ fn round(arguments: &DemoArgs, exclude: &[&str], wanted: impl Fn(&Case, Path) ->
     // Dozens of namespaces are looked at, on a machine that may be slow.
     flags.extend(["--set".to_owned(), "poll.share=25%".to_owned()]);
     flags.push(format!("--backend={}", arguments.backend.name()));
+    if let Some(file) = &arguments.btf {
+        flags.push(format!("--btf={}", file.to_str().context("the name of the file of --btf is no text")?));
+    }
     flags.extend(exclude.iter().flat_map(|id| ["--exclude".to_owned(), (*id).to_owned()]));
     let mut watcher = Watcher::start("/proc/self/exe".as_ref(), &flags)?;
     progress(&format!("making {} situations happen", stage.len()));

@@ -24,7 +24,8 @@ use crate::{
         look::Looks,
         namespace::Namespace,
         probes::Probes,
-        refusal::{Refusal, prepare},
+        refusal::{Refusal, need_host_pids, prepare},
+        rights::{self, Rights},
     },
     live::Live,
     pattern::{self, CATALOGUE, Host, POLL_PERIOD, Pattern},
@@ -66,8 +67,12 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
     let namespaces = resolve(arguments)?;
     let files = Files::allow();
     let ready = arguments.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
-    let (types, vocabulary) = prepare()?;
+    let (types, vocabulary) = prepare(arguments.btf.as_deref())?;
+    if !arguments.command.is_empty() {
+        need_host_pids("telling a command and its children from others")?;
+    }
     let filter = Filter::new(arguments, namespaces);
+    let filter = if Rights::read()?.initial_pid_namespace { filter } else { filter.with_own() };
     let statistics = arguments.probe_stats.then(Probes::enable_statistics).transpose()?;
     let hz = TickRate::of_jiffies().context("asking how long a tick of the kernel is")?.hz();
     let host = Host {
@@ -182,7 +187,7 @@ fn left_out(arguments: &WatchArgs, hook: &Hook) -> Option<&'static str> {
     if !hook.optional || needed() { None } else { Some("no pattern that is on needs it") }
 }
 
-/// Says what could not be attached; without the first hook there is nothing to tell.
+/// Says what could not be attached or may not be looked at; without the first hook there is nothing to tell.
 fn complain(arguments: &WatchArgs, probes: &Probes) -> Result<()> {
     for (index, status) in probes.statuses.iter().enumerate() {
         let Err(refusal) = &status.outcome else { continue };
@@ -204,6 +209,10 @@ fn complain(arguments: &WatchArgs, probes: &Probes) -> Result<()> {
             bail!(if refusal.rights { Refusal::Rights(why) } else { Refusal::Kernel(why) });
         }
         eprintln!("tcptrace: no {name} ({}); lost: {without}", refusal.why);
+    }
+    for (lacks, lost) in rights::limits()? {
+        let lacks: Vec<String> = lacks.iter().map(ToString::to_string).collect();
+        eprintln!("tcptrace: {}; lost: {lost}", lacks.join("; "));
     }
     Ok(())
 }

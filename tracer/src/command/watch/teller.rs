@@ -6,7 +6,7 @@ use crate::{
     enrich::{self, Places},
     filter::Filter,
     finding::{Finding, Severity},
-    kernel::clock,
+    kernel::{clock, rights::Rights},
     live::{Live, Told},
     output::{
         Output,
@@ -67,7 +67,7 @@ impl Teller {
                 host: crate::name::printable(host.as_encoded_bytes()),
             },
             reasons,
-            places: Places::default(),
+            places: Places::new(Rights::read()?.initial_pid_namespace),
             findings: 0,
             worst: None,
             quiet: arguments.quiet,

@@ -159,6 +159,11 @@ impl Records {
         Self::parse(data)
     }
 
+    /// All that was given.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.data
+    }
+
     /// Every type with its id.
     pub(super) fn all(&self) -> impl Iterator<Item = (u32, Type)> + '_ {
         (1..).zip(self.places.iter().skip(1)).filter_map(|(id, at)| Some((id, self.read(*at as usize)?)))

@@ -57,6 +57,11 @@ fn what_is_lacking_is_said_with_its_cure() {
     assert_eq!(rootless.lacking(Purpose::Attach), [Lack::UserNamespace]);
     assert_eq!(rootless.lacking(Purpose::Networks), []);
 
+    let inside = Rights { initial_pid_namespace: false, ..all() };
+    assert_eq!(inside.lacking(Purpose::Attach), []);
+    assert_eq!(inside.lacking(Purpose::Processes), [Lack::PidNamespace]);
+    assert!(Lack::PidNamespace.to_string().contains("--pid=host"), "{}", Lack::PidNamespace);
+
     let secretive = Rights { lockdown: Some(Lockdown::Confidentiality), ..all() };
     assert_eq!(secretive.lacking(Purpose::ProbeReads), [Lack::Lockdown]);
     assert_eq!(secretive.lacking(Purpose::Kprobes), [Lack::Lockdown]);
