@@ -74,6 +74,12 @@ impl Snapshot {
         self.has(socket::DONE)
     }
 
+    /// Whether the other end closed first, not in answer to this one.
+    pub fn closes_second(&self) -> bool {
+        // The programs note when CLOSE_WAIT began, which only a FIN that comes first brings about.
+        self.past.fin_received_ns != 0 || self.preexisting() && self.fin_received()
+    }
+
     /// Whether the socket waits in an accept queue.
     pub fn queued(&self) -> bool {
         self.has(socket::NO_SOCKET) && !self.dead() && !self.has(socket::FAST_OPEN)

@@ -128,6 +128,17 @@ SIGSEGV、SIGABRT、SIGBUS、SIGFPE、SIGILL 是崩溃。SIGKILL 是某一方的
             expect: &["process_died info local=nginx[17]"],
         },
         Scenario {
+            name: "the other end closes in answer before the finding is told",
+            trace: "
+                s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
+                0ms      s SYN_RECV>ESTABLISHED
+                100ms    s ESTABLISHED>FIN_WAIT1 owned exit=SIGTERM
+                100.1ms  s FIN_WAIT1>FIN_WAIT2 dead
+                100.2ms  s FIN_WAIT2>CLOSE dead done
+            ",
+            expect: &["process_died warning local=nginx[17]"],
+        },
+        Scenario {
             name: "records were lost around it",
             trace: "
                 s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
@@ -171,7 +182,7 @@ fn judge(view: &View<'_>) -> Verdict {
     if let Some(verdict) = cause::leave_to_victim(view) {
         return verdict;
     }
-    let severity = if end.snapshot.fin_received() { Severity::Info } else { severity(death) };
+    let severity = if end.snapshot.closes_second() { Severity::Info } else { severity(death) };
     let message = format!(
         "{} {} with its connection to {} open; the kernel closed it with {sends}.",
         who(owner(view), "A process"),
