@@ -6,6 +6,7 @@ mod install;
 mod matrix;
 mod privilege;
 mod tally;
+mod traps;
 mod vm;
 mod verb {
     pub(crate) mod accuracy;
@@ -16,6 +17,7 @@ mod verb {
     pub(crate) mod run;
     pub(crate) mod setup;
     pub(crate) mod test;
+    pub(crate) mod traps;
     pub(crate) mod verifier;
     pub(crate) mod vm;
 }
@@ -72,6 +74,11 @@ const VERBS: &[Verb] = &[
         usage: "verifier [--update]",
         about: "count what each kernel's verifier walks, against what is kept",
         run: verb::verifier::run,
+    },
+    Verb {
+        usage: "traps [NAME]",
+        about: "try what is in the way on some hosts, in virtual machines: lockdown, few rights, namespaces, …",
+        run: verb::traps::run,
     },
 ];
 

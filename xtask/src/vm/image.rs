@@ -18,7 +18,7 @@ use xtask::place;
 /// The command writes to the second serial line; its standard error goes where the kernel's messages go.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/bin HOME=/ TERM=dumb RUST_BACKTRACE=1
+export PATH=/usr/bin:/bin HOME=/ TERM=dumb RUST_BACKTRACE=1
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
@@ -41,6 +41,9 @@ echo "ENDED$?" >/dev/ttyS1
 poweroff -f
 "#;
 
+/// Programs of this machine that busybox has in a smaller form: its setpriv changes no user.
+const TOOLS: &[&str] = &["setpriv"];
+
 /// A packed file system, to which a command is added.
 #[derive(Debug)]
 pub(super) struct Image {
@@ -54,7 +57,7 @@ impl Image {
         if root.exists() {
             fs::remove_dir_all(&root).with_context(|| format!("could not remove {}", root.display()))?;
         }
-        for part in ["bin", "proc", "sys", "dev", "modules", "lib64"] {
+        for part in ["bin", "usr/bin", "proc", "sys", "dev", "modules", "lib64"] {
             let part = root.join(part);
             fs::create_dir_all(&part).with_context(|| format!("could not create {}", part.display()))?;
         }
@@ -63,7 +66,13 @@ impl Image {
         fs::set_permissions(&init, fs::Permissions::from_mode(0o755)).context("of the first process")?;
         let busybox = place::in_path("busybox").next().context("busybox-static is missing")?;
         copy(&busybox, &root.join("bin/busybox"))?;
-        add_program(program, &root)?;
+        add_program(program, "bin/tcptrace", &root)?;
+        for tool in TOOLS {
+            // What needs one that is missing says so.
+            if let Some(found) = place::in_path(tool).next() {
+                add_program(&found, &format!("usr/bin/{tool}"), &root)?;
+            }
+        }
         let mut order = Vec::new();
         for module in &kernel.modules {
             let name = module.file_name().unwrap_or_default();
@@ -96,9 +105,9 @@ impl Image {
     }
 }
 
-/// A program without its debug information, as `tcptrace`, and the libraries it is linked to.
-fn add_program(program: &Path, root: &Path) -> Result<()> {
-    let stripped = root.join("bin/tcptrace");
+/// A program without its debug information, and the libraries it is linked to.
+fn add_program(program: &Path, name: &str, root: &Path) -> Result<()> {
+    let stripped = root.join(name);
     let mut strip = Command::new("strip");
     if !strip.arg("-o").arg(&stripped).arg(program).status().context("could not run strip")?.success() {
         bail!("could not strip {}", program.display());
