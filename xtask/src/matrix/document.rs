@@ -53,7 +53,8 @@ fn patterns(program: &Path) -> Result<Vec<String>> {
     let output =
         Command::new(program).args(["list", "--lang", "en"]).output().context("could not run tcptrace")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let ids = text.lines().filter_map(|line| line.split_whitespace().next());
+    let is_id = |word: &&str| word.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+    let ids = text.lines().filter_map(|line| line.split_whitespace().next()).filter(is_id);
     Ok(ids.map(str::to_owned).collect())
 }
 
