@@ -8,17 +8,16 @@ mod line;
 use crate::{
     install::kernel::{KERNELS, Kernel},
     tally::Tally,
-    vm::{Machine, Run},
+    vm::{Machine, Run, side_by_side},
 };
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use gap::Verdict;
 use line::Line;
 use std::{
-    collections::VecDeque,
     fs,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    thread::{self, available_parallelism},
+    thread::available_parallelism,
     time::Duration,
 };
 
@@ -51,27 +50,19 @@ struct Task<'a> {
 
 /// Boots each kernel for each means, as many at a time as there are CPUs, and adds up what became of the situations.
 pub(crate) fn run(plan: Plan<'_>, program: &Path, tally: &mut Tally) -> Result<()> {
-    let tasks = Mutex::new(tasks(plan, program, tally)?);
+    let tasks = tasks(plan, program, tally)?;
     let tally = Mutex::new(tally);
-    let workers = available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let work = || {
-            loop {
-                let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                let Some(task) = task else { return Ok(()) };
-                let outcome = task.run(plan.turn)?;
-                outcome.add_to(&task, &mut tally.lock().unwrap_or_else(PoisonError::into_inner));
-            }
-        };
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a run panicked"))?)
+    side_by_side(tasks, available_parallelism().map_or(1, usize::from), |task| {
+        let outcome = task.run(plan.turn)?;
+        outcome.add_to(&task, &mut tally.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
     })
 }
 
 /// All boots; a kernel that the registry no longer has is skipped.
-fn tasks<'a>(plan: Plan<'a>, program: &Path, tally: &mut Tally) -> Result<VecDeque<Task<'a>>> {
+fn tasks<'a>(plan: Plan<'a>, program: &Path, tally: &mut Tally) -> Result<Vec<Task<'a>>> {
     let wanted = |name: &str, of: &[&str]| of.is_empty() || of.contains(&name);
-    let mut tasks = VecDeque::new();
+    let mut tasks = Vec::new();
     for kernel in KERNELS.iter().filter(|kernel| wanted(kernel.name, plan.kernels)) {
         let unpacked = match kernel.fetch() {
             Ok(unpacked) => unpacked,

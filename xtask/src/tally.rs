@@ -1,6 +1,6 @@
 //! Adds up what the test binaries report.
 
-use std::{collections::BTreeSet, mem};
+use std::{collections::BTreeSet, mem, process::ExitCode};
 
 /// The sums over every test binary.
 ///
@@ -66,12 +66,13 @@ impl Tally {
         &self.failures
     }
 
-    /// Shows what was skipped and what failed, and the sums.
-    pub(crate) fn print(&self) {
+    /// Shows what was skipped and what failed, and the sums; the exit code that stands for them.
+    pub(crate) fn finish(&self) -> ExitCode {
         println!();
         self.reasons.iter().for_each(|skipped| println!("skipped {skipped}"));
         self.failures.iter().for_each(|failed| println!("failed {failed}"));
         println!("{}", self.closing());
+        if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     /// The closing line.

@@ -7,17 +7,13 @@ mod list;
 use crate::{
     install::kernel::{KERNELS, Kernel},
     tally::Tally,
-    vm::{Machine, Ran, Run},
+    vm::{Machine, Ran, Run, side_by_side},
 };
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use list::TRAPS;
 use std::{
     path::Path,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -74,7 +70,6 @@ struct Boot {
 /// Tries every trap, or one, on each of its kernels, says of each what became of it, and adds that up.
 pub(crate) fn run(program: &Path, only: Option<&str>, tally: &mut Tally) -> Result<()> {
     let boots = boots(only);
-    let next = AtomicUsize::new(0);
     let tally = Mutex::new(tally);
     // One after the other: setting up writes to the same folders.
     let machines = KERNELS
@@ -82,19 +77,13 @@ pub(crate) fn run(program: &Path, only: Option<&str>, tally: &mut Tally) -> Resu
         .filter(|kernel| boots.iter().any(|boot| boot.kernel.name == kernel.name))
         .map(|kernel| Ok((kernel.name, Machine::new(kernel.name, kernel.fetch()?, program)?)))
         .collect::<Result<Vec<_>>>()?;
-    let work = || -> Result<()> {
-        while let Some(boot) = boots.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let machine = machines.iter().find(|(name, _)| *name == boot.kernel.name);
-            let (_, machine) = machine.context("a kernel without a machine")?;
-            let ran = boot.run(machine)?;
-            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            boot.traps.iter().for_each(|trap| trap.judge(boot.kernel.name, &ran, &mut tally));
-        }
+    side_by_side(boots, AT_ONCE, |boot| {
+        let machine = machines.iter().find(|(name, _)| *name == boot.kernel.name);
+        let (_, machine) = machine.context("a kernel without a machine")?;
+        let ran = boot.run(machine)?;
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        boot.traps.iter().for_each(|trap| trap.judge(boot.kernel.name, &ran, &mut tally));
         Ok(())
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow!("a boot panicked"))?)
     })
 }
 

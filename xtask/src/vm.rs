@@ -5,14 +5,18 @@
 mod image;
 
 use crate::install::kernel::Unpacked;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use image::Image;
 use std::{
+    collections::VecDeque,
     fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::mpsc::{RecvTimeoutError, channel},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{RecvTimeoutError, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -57,6 +61,24 @@ pub(crate) struct Ran {
     pub(crate) console: PathBuf,
     /// How long it took with booting.
     pub(crate) took: Duration,
+}
+
+/// Works on tasks, from the first on, so many at a time.
+///
+/// # Errors
+/// The first of a worker, which takes no further task.
+pub(crate) fn side_by_side<T: Send>(
+    tasks: Vec<T>,
+    at_once: usize,
+    work: impl Fn(T) -> Result<()> + Sync,
+) -> Result<()> {
+    let tasks = Mutex::new(VecDeque::from(tasks));
+    let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    thread::scope(|scope| {
+        let worker = || std::iter::from_fn(next).try_for_each(&work);
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow!("a run panicked"))?)
+    })
 }
 
 impl Machine {

@@ -57,15 +57,20 @@ impl Apt {
         // The download directory belongs to this user, not to apt's own.
         let as_self = ["-o", "APT::Sandbox::User=root", "download"];
         step("apt-get download", apt_get().args(as_self).args(packages).current_dir(&debs))?;
-        for deb in fs::read_dir(&debs).with_context(|| format!("could not read {}", debs.display()))? {
-            let deb = deb.context("could not read a downloaded package")?.path();
-            let mut dpkg = Command::new("dpkg");
-            if !status(dpkg.arg("--extract").arg(&deb).arg(into))?.success() {
-                bail!("could not unpack {}", deb.display());
-            }
-        }
-        fs::remove_dir_all(&debs).with_context(|| format!("could not remove {}", debs.display()))
+        extract(&debs, into)
     }
+}
+
+/// Unpacks every package in a folder into another, and removes the folder.
+pub(super) fn extract(debs: &Path, into: &Path) -> Result<()> {
+    for deb in fs::read_dir(debs).with_context(|| format!("could not read {}", debs.display()))? {
+        let deb = deb.context("could not read a downloaded package")?.path();
+        let mut dpkg = Command::new("dpkg");
+        if !status(dpkg.arg("--extract").arg(&deb).arg(into))?.success() {
+            bail!("could not unpack {}", deb.display());
+        }
+    }
+    fs::remove_dir_all(debs).with_context(|| format!("could not remove {}", debs.display()))
 }
 
 /// Major and minor number of the upstream version that apt-get would install.

@@ -1,7 +1,10 @@
 //! Packages of other releases of Debian: looked up and downloaded beside the machine's own package lists.
 
-use super::{apt::apt_get, status, step};
-use anyhow::{Context as _, Result, bail};
+use super::{
+    apt::{apt_get, extract},
+    step,
+};
+use anyhow::{Context as _, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -77,13 +80,7 @@ impl Suites {
         self.options(&mut download).arg("download").args(packages).current_dir(&debs);
         step(&format!("apt-get download {}", packages.join(" ")), &mut download)?;
         fs::create_dir_all(into).with_context(|| format!("could not create {}", into.display()))?;
-        for deb in fs::read_dir(&debs).with_context(|| format!("could not read {}", debs.display()))? {
-            let deb = deb.context("could not read a downloaded package")?.path();
-            if !status(Command::new("dpkg").arg("--extract").arg(&deb).arg(into))?.success() {
-                bail!("could not unpack {}", deb.display());
-            }
-        }
-        fs::remove_dir_all(&debs).with_context(|| format!("could not remove {}", debs.display()))
+        extract(&debs, into)
     }
 
     fn options<'a>(&self, command: &'a mut Command) -> &'a mut Command {

@@ -7,6 +7,10 @@ const OLD: &[&str] = &["5.10", "6.1"];
 const ALL: &[&str] = &["auto", "tracepoint", "fentry", "kprobe"];
 const TRACEPOINT: &[&str] = &["tracepoint"];
 
+/// Why the owner of an accepted socket is not known.
+const OWNERS_UNSEEN: &str = "An accepted socket's owner is learnt when it sends or receives; before 6.3 neither \
+    sock_send_length() nor sock_recv_length() is there.";
+
 /// Every gap.
 pub(super) const GAPS: &[Gap] = &[
     Gap {
@@ -62,8 +66,7 @@ pub(super) const GAPS: &[Gap] = &[
         situations: &[("socket_destroyed", "client")],
         paths: &[],
         loss: Loss::Fields(&["other process"]),
-        because: "An accepted socket's owner is learnt when it sends or receives; before 6.3 neither sock_send_length() \
-                  nor sock_recv_length() is there.",
+        because: OWNERS_UNSEEN,
         source: "https://github.com/torvalds/linux/blob/v6.1/net/socket.c#L705-L725",
     },
     Gap {
@@ -72,8 +75,7 @@ pub(super) const GAPS: &[Gap] = &[
         situations: &[("shutdown_self_reset", "client_shuts_down")],
         paths: &[],
         loss: Loss::Fields(&["other process"]),
-        because: "An accepted socket's owner is learnt when it sends or receives; before 6.3 neither sock_send_length() \
-                  nor sock_recv_length() is there.",
+        because: OWNERS_UNSEEN,
         source: "https://github.com/torvalds/linux/blob/v6.1/net/socket.c#L705-L725",
     },
     Gap {

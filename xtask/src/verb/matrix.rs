@@ -33,6 +33,5 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     }
     let mut tally = Tally::default();
     matrix::run(plan, &program, &mut tally)?;
-    tally.print();
-    Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(tally.finish())
 }

@@ -51,8 +51,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     if !succeeded && tally.failed() == before {
         tally.fail("cargo test, before or beside the tests".to_owned());
     }
-    tally.print();
-    Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(tally.finish())
 }
 
 fn cargo(arguments: &[&str]) -> Command {

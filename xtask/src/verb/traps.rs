@@ -27,6 +27,5 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     install::ensure(Purpose::Booting)?;
     let mut tally = Tally::default();
     traps::run(&vm::build()?, name, &mut tally)?;
-    println!("{}", tally.closing());
-    Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(tally.finish())
 }

@@ -27,8 +27,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     let program = vm::build()?;
     let mut tally = Tally::default();
     count(&program, update, &mut tally)?;
-    tally.print();
-    Ok(if tally.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(tally.finish())
 }
 
 /// Counts on every kernel that is to be had, and holds that against what is kept, or keeps it.
