@@ -6,7 +6,6 @@ mod gaps;
 mod line;
 
 use crate::{
-    install::kernel::{KERNELS, Kernel},
     tally::Tally,
     vm::{Machine, Run, side_by_side},
 };
@@ -15,8 +14,7 @@ use gap::Verdict;
 use line::Line;
 use std::{
     fs,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     thread::available_parallelism,
     time::Duration,
 };
@@ -30,10 +28,8 @@ pub(crate) const BACKENDS: &[&str] = &["auto", "tracepoint", "fentry", "kprobe"]
 const LIMIT: Duration = Duration::from_mins(6);
 
 /// What is to be run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Plan<'a> {
-    /// On these kernels, or on all.
-    pub(crate) kernels: &'a [&'a str],
     /// By these means, or by all.
     pub(crate) backends: &'a [&'a str],
     /// Which paths the situations take.
@@ -42,47 +38,21 @@ pub(crate) struct Plan<'a> {
 
 /// One boot.
 struct Task<'a> {
-    kernel: &'static Kernel,
-    release: String,
-    machine: Arc<Machine>,
+    machine: &'a Machine,
     backend: &'a str,
 }
 
-/// Boots each kernel for each means, as many at a time as there are CPUs, and adds up what became of the situations.
-pub(crate) fn run(plan: Plan<'_>, program: &Path, tally: &mut Tally) -> Result<()> {
-    let tasks = tasks(plan, program, tally)?;
+/// Boots each machine for each means, as many at a time as there are CPUs, and adds up what became of the situations.
+pub(crate) fn run(plan: Plan<'_>, machines: &[Machine], tally: &mut Tally) -> Result<()> {
+    let means = || BACKENDS.iter().filter(|name| plan.backends.is_empty() || plan.backends.contains(name));
+    let tasks = machines.iter().flat_map(|machine| means().map(move |backend| Task { machine, backend }));
+    let tasks = tasks.collect();
     let tally = Mutex::new(tally);
     side_by_side(tasks, available_parallelism().map_or(1, usize::from), |task| {
         let outcome = task.run(plan.turn)?;
         outcome.add_to(&task, &mut tally.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(())
     })
-}
-
-/// All boots; a kernel that the registry no longer has is skipped.
-fn tasks<'a>(plan: Plan<'a>, program: &Path, tally: &mut Tally) -> Result<Vec<Task<'a>>> {
-    let wanted = |name: &str, of: &[&str]| of.is_empty() || of.contains(&name);
-    let mut tasks = Vec::new();
-    for kernel in KERNELS.iter().filter(|kernel| wanted(kernel.name, plan.kernels)) {
-        let unpacked = match kernel.fetch() {
-            Ok(unpacked) => unpacked,
-            Err(error) if kernel.always => return Err(error),
-            Err(error) => {
-                tally.skip(format!("Linux {}: {error:#}", kernel.title));
-                continue;
-            }
-        };
-        let release = unpacked.release.clone();
-        let machine = Arc::new(Machine::new(kernel.name, unpacked, program)?);
-        let backends = BACKENDS.iter().filter(|backend| wanted(backend, plan.backends));
-        tasks.extend(backends.map(|backend| Task {
-            kernel,
-            release: release.clone(),
-            machine: Arc::clone(&machine),
-            backend,
-        }));
-    }
-    Ok(tasks)
 }
 
 /// What became of the situations of one boot.
@@ -94,7 +64,12 @@ enum Outcome {
 }
 
 impl Task<'_> {
+    fn name(&self) -> String {
+        format!("Linux {} by {}", self.machine.release(), self.backend)
+    }
+
     fn run(&self, turn: usize) -> Result<Outcome> {
+        eprintln!("> {}", self.name());
         let demo = format!("tcptrace demo --table --backend {}", self.backend);
         // First what could not be told apart from what lowers limits of the whole host.
         let command = format!("{demo} --once {turn}; all=$?; {demo} --own-host; exit $((all | $?))");
@@ -102,7 +77,7 @@ impl Task<'_> {
         let ran = self.machine.run(run, |_| {})?;
         let lines = ran.output.iter().map(|line| Line::read(line)).collect::<Result<Vec<_>>>()?;
         let judge = |line: Line| {
-            let verdict = gap::judge(&line, self.kernel.name, self.backend);
+            let verdict = gap::judge(&line, self.machine.kernel.name, self.backend);
             (line, verdict)
         };
         let judged: Vec<_> = lines.into_iter().flatten().map(judge).collect();
@@ -116,7 +91,7 @@ impl Task<'_> {
 
 impl Outcome {
     fn add_to(self, task: &Task<'_>, tally: &mut Tally) {
-        let name = format!("Linux {} by {}", task.release, task.backend);
+        let name = task.name();
         let (judged, took) = match self {
             Self::Broken(said) => {
                 println!("{name}: the demo did not come to its end\n{said}");
@@ -142,12 +117,9 @@ impl Outcome {
     }
 }
 
-/// What is asked for exists.
-pub(crate) fn check(plan: Plan<'_>) -> Result<()> {
-    for name in plan.kernels {
-        Kernel::named(name)?;
-    }
-    if let Some(unknown) = plan.backends.iter().find(|backend| !BACKENDS.contains(backend)) {
+/// The means that are asked for exist.
+pub(crate) fn check(backends: &[&str]) -> Result<()> {
+    if let Some(unknown) = backends.iter().find(|backend| !BACKENDS.contains(backend)) {
         bail!("there is no way of attaching {unknown:?}, only {}", BACKENDS.join(", "));
     }
     Ok(())

@@ -5,14 +5,12 @@
 mod list;
 
 use crate::{
-    install::kernel::{KERNELS, Kernel},
     tally::Tally,
     vm::{Machine, Ran, Run, side_by_side},
 };
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use list::TRAPS;
 use std::{
-    path::Path,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -60,47 +58,43 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TRAPS.iter().map(|trap| trap.name)
 }
 
-/// One machine's traps.
+/// Traps that share a run of a machine.
 struct Boot {
-    kernel: &'static Kernel,
+    kernel: &'static str,
     parameters: &'static str,
     traps: Vec<&'static Trap>,
 }
 
-/// Tries every trap, or one, on each of its kernels, says of each what became of it, and adds that up.
-pub(crate) fn run(program: &Path, only: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let boots = boots(only);
+/// Tries every trap, or one, on those of its kernels that there are machines of, says of each what became of it, and
+/// adds that up.
+pub(crate) fn run(machines: &[Machine], only: Option<&str>, tally: &mut Tally) -> Result<()> {
     let tally = Mutex::new(tally);
-    // One after the other: setting up writes to the same folders.
-    let machines = KERNELS
+    // The newest take longest to start: they come first.
+    let boots = machines
         .iter()
-        .filter(|kernel| boots.iter().any(|boot| boot.kernel.name == kernel.name))
-        .map(|kernel| Ok((kernel.name, Machine::new(kernel.name, kernel.fetch()?, program)?)))
-        .collect::<Result<Vec<_>>>()?;
-    side_by_side(boots, AT_ONCE, |boot| {
-        let machine = machines.iter().find(|(name, _)| *name == boot.kernel.name);
-        let (_, machine) = machine.context("a kernel without a machine")?;
+        .rev()
+        .flat_map(|machine| boots(machine.kernel.name, only).into_iter().map(move |boot| (machine, boot)));
+    side_by_side(boots.collect(), AT_ONCE, |(machine, boot)| {
         let ran = boot.run(machine)?;
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-        boot.traps.iter().for_each(|trap| trap.judge(boot.kernel.name, &ran, &mut tally));
+        boot.traps.iter().for_each(|trap| trap.judge(boot.kernel, &ran, &mut tally));
         Ok(())
     })
 }
 
-/// The machines that are needed.
-fn boots(only: Option<&str>) -> Vec<Boot> {
+/// The kernels that a trap is tried on.
+pub(crate) fn kernels(name: &str) -> Option<&'static [&'static str]> {
+    TRAPS.iter().find(|trap| trap.name == name).map(|trap| trap.kernels)
+}
+
+/// How often the machine of a kernel is run.
+fn boots(kernel: &'static str, only: Option<&str>) -> Vec<Boot> {
     let mut boots: Vec<Boot> = Vec::new();
-    // The newest take longest to start: they come first.
-    for kernel in KERNELS.iter().rev() {
-        let wanted =
-            |trap: &&Trap| only.is_none_or(|name| name == trap.name) && trap.kernels.contains(&kernel.name);
-        for trap in TRAPS.iter().filter(wanted) {
-            let same =
-                |boot: &&mut Boot| (boot.kernel.name, boot.parameters) == (kernel.name, trap.parameters);
-            match boots.iter_mut().find(same) {
-                Some(boot) => boot.traps.push(trap),
-                None => boots.push(Boot { kernel, parameters: trap.parameters, traps: vec![trap] }),
-            }
+    let wanted = |trap: &&Trap| only.is_none_or(|name| name == trap.name) && trap.kernels.contains(&kernel);
+    for trap in TRAPS.iter().filter(wanted) {
+        match boots.iter_mut().find(|boot| boot.parameters == trap.parameters) {
+            Some(boot) => boot.traps.push(trap),
+            None => boots.push(Boot { kernel, parameters: trap.parameters, traps: vec![trap] }),
         }
     }
     boots
@@ -179,6 +173,7 @@ fn part(name: &str, output: &[String]) -> (Vec<String>, Option<i32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::install::kernel::{KERNELS, Kernel};
 
     fn lines(text: &str) -> Vec<String> {
         text.lines().map(str::to_owned).collect()
@@ -195,13 +190,15 @@ mod tests {
 
     #[test]
     fn traps_with_the_same_parameters_share_a_machine() {
-        let boots = boots(None);
-        for (index, boot) in boots.iter().enumerate() {
-            let same =
-                |other: &Boot| (other.kernel.name, other.parameters) == (boot.kernel.name, boot.parameters);
-            assert!(!boots[..index].iter().any(same), "{} {}", boot.kernel.name, boot.parameters);
+        let mut tried = 0;
+        for kernel in KERNELS {
+            let boots = boots(kernel.name, None);
+            for (index, boot) in boots.iter().enumerate() {
+                let same = |other: &Boot| other.parameters == boot.parameters;
+                assert!(!boots[..index].iter().any(same), "{} {}", kernel.name, boot.parameters);
+            }
+            tried += boots.iter().map(|boot| boot.traps.len()).sum::<usize>();
         }
-        let tried: usize = boots.iter().map(|boot| boot.traps.len()).sum();
         assert_eq!(tried, TRAPS.iter().map(|trap| trap.kernels.len()).sum());
     }
 

@@ -4,7 +4,10 @@
 
 mod image;
 
-use crate::install::kernel::Unpacked;
+use crate::{
+    install::kernel::{KERNELS, Kernel, Unpacked},
+    tally::Tally,
+};
 use anyhow::{Context as _, Result, anyhow, bail};
 use image::Image;
 use std::{
@@ -30,8 +33,8 @@ const MEMORY: u32 = 2_048;
 /// A machine to boot.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    name: String,
-    kernel: Unpacked,
+    pub(crate) kernel: &'static Kernel,
+    unpacked: Unpacked,
     image: Image,
 }
 
@@ -63,6 +66,24 @@ pub(crate) struct Ran {
     pub(crate) took: Duration,
 }
 
+/// A machine for each of these kernels, or for every one.
+///
+/// One that the registry no longer has is skipped, by name.
+///
+/// # Errors
+/// When one that every registry has cannot be fetched, or a machine cannot be packed.
+pub(crate) fn machines(names: &[&str], program: &Path, tally: &mut Tally) -> Result<Vec<Machine>> {
+    let mut machines = Vec::new();
+    for kernel in KERNELS.iter().filter(|kernel| names.is_empty() || names.contains(&kernel.name)) {
+        match kernel.fetch() {
+            Ok(unpacked) => machines.push(Machine::new(kernel, unpacked, program)?),
+            Err(error) if kernel.always => return Err(error),
+            Err(error) => tally.skip(format!("Linux {}: not run, {error:#}", kernel.title)),
+        }
+    }
+    Ok(machines)
+}
+
 /// Works on tasks, from the first on, so many at a time.
 ///
 /// # Errors
@@ -83,17 +104,22 @@ pub(crate) fn side_by_side<T: Send>(
 
 impl Machine {
     /// Packs what the machine will have: `program` as tcptrace, with its libraries.
-    pub(crate) fn new(name: &str, kernel: Unpacked, program: &Path) -> Result<Self> {
+    pub(crate) fn new(kernel: &'static Kernel, unpacked: Unpacked, program: &Path) -> Result<Self> {
         let folder = place::own_target().join("vm");
         fs::create_dir_all(&folder).with_context(|| format!("could not create {}", folder.display()))?;
-        let image = Image::pack(&folder, name, &kernel, program)?;
-        Ok(Self { name: name.to_owned(), kernel, image })
+        let image = Image::pack(&folder, kernel.name, &unpacked, program)?;
+        Ok(Self { kernel, unpacked, image })
+    }
+
+    /// The full name of its kernel, `6.1.0-56-cloud-amd64`.
+    pub(crate) fn release(&self) -> &str {
+        &self.unpacked.release
     }
 
     /// Boots it, runs a command in it, and takes each line that the command writes.
     pub(crate) fn run(&self, run: Run<'_>, mut take: impl FnMut(&str)) -> Result<Ran> {
         let start = Instant::now();
-        let name = format!("{}-{}", self.name, run.name);
+        let name = format!("{}-{}", self.kernel.name, run.name);
         let initrd = self.image.with_command(&name, run.command)?;
         let console = initrd.with_extension("console");
         let mut qemu = Command::new("qemu-system-x86_64");
@@ -101,7 +127,7 @@ impl Machine {
         // programs are attached to functions, meets halves of instructions.
         qemu.args(["-accel", "tcg,thread=single", "-cpu", "max", "-nodefaults", "-no-reboot"]);
         qemu.args(["-display", "none", "-smp", &run.processors.to_string(), "-m", &MEMORY.to_string()]);
-        qemu.arg("-kernel").arg(&self.kernel.image).arg("-initrd").arg(&initrd);
+        qemu.arg("-kernel").arg(&self.unpacked.image).arg("-initrd").arg(&initrd);
         qemu.args(["-append", &format!("console=ttyS0 quiet panic=-1 {}", run.parameters)]);
         qemu.arg("-serial").arg(format!("file:{}", console.display()));
         qemu.args(["-chardev", "stdio,id=output,signal=off", "-serial", "chardev:output"]);

@@ -1,11 +1,12 @@
 //! `matrix`: every situation on every kernel, by every means of attaching.
 
 use crate::{
-    install::{self, Purpose},
+    install::{self, Purpose, kernel::Kernel},
     matrix::{self, Plan},
     misuse,
     tally::Tally,
     verb::vm,
+    vm::machines,
 };
 use anyhow::{Context as _, Result};
 use std::process::ExitCode;
@@ -23,8 +24,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
             other => return Err(misuse(&format!("matrix does not take {other:?}"))),
         }
     }
-    let plan = Plan { kernels: &kernels, backends: &backends, turn };
-    matrix::check(plan)?;
+    kernels.iter().try_for_each(|name| Kernel::named(name).map(drop))?;
+    matrix::check(&backends)?;
     install::ensure(Purpose::Booting)?;
     let program = vm::build()?;
     if document {
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut tally = Tally::default();
-    matrix::run(plan, &program, &mut tally)?;
+    let machines = machines(&kernels, &program, &mut tally)?;
+    matrix::run(Plan { backends: &backends, turn }, &machines, &mut tally)?;
     Ok(tally.finish())
 }

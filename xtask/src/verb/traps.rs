@@ -6,6 +6,7 @@ use crate::{
     tally::Tally,
     traps,
     verb::vm,
+    vm::machines,
 };
 use anyhow::Result;
 use std::process::ExitCode;
@@ -16,16 +17,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
         [name] => Some(*name),
         _ => return Err(misuse("traps takes the name of one, or nothing")),
     };
-    if let Some(name) = name
-        && !traps::names().any(|other| other == name)
-    {
-        return Err(misuse(&format!(
-            "there is no trap {name:?}, only {}",
-            traps::names().collect::<Vec<_>>().join(", ")
-        )));
-    }
+    let unknown =
+        || misuse(&format!("there is no such trap, only {}", traps::names().collect::<Vec<_>>().join(", ")));
+    let kernels = name.map_or(Ok(&[][..]), |name| traps::kernels(name).ok_or_else(unknown))?;
     install::ensure(Purpose::Booting)?;
     let mut tally = Tally::default();
-    traps::run(&vm::build()?, name, &mut tally)?;
+    traps::run(&machines(kernels, &vm::build()?, &mut tally)?, name, &mut tally)?;
     Ok(tally.finish())
 }

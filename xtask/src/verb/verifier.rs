@@ -2,20 +2,23 @@
 
 use crate::{
     counts::{self, Counts},
-    install::{
-        self, Purpose,
-        kernel::{KERNELS, Kernel},
-    },
+    install::{self, Purpose},
     misuse,
     tally::Tally,
     verb::vm,
-    vm::{Machine, Run},
+    vm::{Machine, Run, machines, side_by_side},
 };
 use anyhow::{Result, ensure};
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// A machine that hangs is ended after that.
 const LIMIT: Duration = Duration::from_mins(5);
+/// Machines at a time.
+const AT_ONCE: usize = 2;
 
 pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     let update = match arguments {
@@ -26,20 +29,19 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     install::ensure(Purpose::Booting)?;
     let program = vm::build()?;
     let mut tally = Tally::default();
-    count(&program, update, &mut tally)?;
+    let machines = machines(&[], &program, &mut tally)?;
+    count(&machines, update, &mut tally)?;
     Ok(tally.finish())
 }
 
-/// Counts on every kernel that is to be had, and holds that against what is kept, or keeps it.
-pub(crate) fn count(program: &Path, update: bool, tally: &mut Tally) -> Result<()> {
-    let mut counts = Counts::default();
-    for kernel in KERNELS {
-        // What the registry no longer has is reported by those who run more on it.
-        if kernel.always || kernel.fetch().is_ok() {
-            eprintln!("> Linux {}", kernel.title);
-            counts.read(kernel.name, &boot(kernel, program)?)?;
-        }
-    }
+/// Counts on each machine, and holds that against what is kept, or keeps it.
+pub(crate) fn count(machines: &[Machine], update: bool, tally: &mut Tally) -> Result<()> {
+    let counts = Mutex::new(Counts::default());
+    side_by_side(machines.iter().collect(), AT_ONCE, |machine| {
+        let output = boot(machine)?;
+        counts.lock().unwrap_or_else(PoisonError::into_inner).read(machine.kernel.name, &output)
+    })?;
+    let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
     print!("{}", counts.table());
     if update {
         counts.keep()?;
@@ -48,9 +50,9 @@ pub(crate) fn count(program: &Path, update: bool, tally: &mut Tally) -> Result<(
     Ok(())
 }
 
-/// What `doctor` prints for every backend, in a machine with this kernel.
-fn boot(kernel: &Kernel, program: &Path) -> Result<Vec<String>> {
-    let machine = Machine::new(kernel.name, kernel.fetch()?, program)?;
+/// What `doctor` prints for every backend, in this machine.
+fn boot(machine: &Machine) -> Result<Vec<String>> {
+    eprintln!("> Linux {}", machine.release());
     let command = counts::command();
     let run = Run { name: "verifier", command: &command, parameters: "", limit: LIMIT, processors: 1 };
     let ran = machine.run(run, |_| {})?;

@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     let command = if command.is_empty() { "tcptrace doctor".to_owned() } else { command.join(" ") };
     let kernel = Kernel::named(name)?;
     install::ensure(Purpose::Booting)?;
-    let machine = Machine::new(name, kernel.fetch()?, &build()?)?;
+    let machine = Machine::new(kernel, kernel.fetch()?, &build()?)?;
     let run = Run { name: "vm", command: &command, parameters: "", limit: LIMIT, processors: 2 };
     let ran = machine.run(run, |line| println!("{line}"))?;
     let console = std::fs::read_to_string(&ran.console).unwrap_or_default();
