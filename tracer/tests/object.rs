@@ -1,0 +1,29 @@
+//! What the kernel programs must not be, as the linker leaves them.
+
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, elf::R_BPF_64_32};
+use std::collections::BTreeSet;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
+
+/// Before Linux 6.2 the verifier takes every number of a program that has functions of its own for one that matters, and
+/// walks each path for each of its values: many times the steps.
+/// `__mark_reg_unknown()`, <https://github.com/torvalds/linux/blob/v6.1/kernel/bpf/verifier.c>
+#[test]
+fn no_program_calls_a_function_of_its_own() {
+    let object = object::File::parse(OBJECT).expect("an object");
+    let mut programs = 0;
+    let mut calls = BTreeSet::new();
+    for section in object.sections().filter(|section| section.kind() == object::SectionKind::Text) {
+        let name = section.name().expect("its name");
+        programs += usize::from(name != ".text");
+        for (at, relocation) in section.relocations() {
+            let RelocationTarget::Symbol(index) = relocation.target() else { continue };
+            if relocation.flags() == (object::RelocationFlags::Elf { r_type: R_BPF_64_32 }) {
+                let called = object.symbol_by_index(index).expect("a symbol");
+                calls.insert(format!("{name}+{at:#x} calls {}", called.name().expect("its name")));
+            }
+        }
+    }
+    assert!(programs > 20, "only {programs} sections of programs");
+    assert!(calls.is_empty(), "{calls:#?}");
+}
