@@ -102,8 +102,12 @@ impl Outcome {
         let count = |wanted: &Verdict| judged.iter().filter(|(_, verdict)| verdict == wanted).count();
         let (full, declared) = (count(&Verdict::Full), count(&Verdict::AsDeclared));
         tally.pass(full + declared);
+        let again = match judged.iter().filter(|(line, _)| line.again).count() {
+            0 => String::new(),
+            again => format!(" ({again} at the second attempt)"),
+        };
         println!(
-            "{name}: {} situations, {full} told, {declared} as far as this kernel shows them, {} failed ({:.0} s)",
+            "{name}: {} situations, {full} told{again}, {declared} as far as this kernel shows them, {} failed ({:.0} s)",
             judged.len(),
             judged.len() - full - declared,
             took.as_secs_f64()

@@ -104,7 +104,12 @@ fn section(gap: &Gap) -> String {
     let loss = match gap.loss {
         Loss::All => "not told".to_owned(),
         Loss::Pattern(general) => format!("told as `{general}`"),
-        Loss::Fields(fields) => format!("told without the {}", fields.join(" and the ")),
+        Loss::FieldsAtTimes(fields) => {
+            format!(
+                "told without the {}, unless a look at all descriptors has come by",
+                fields.join(" and the ")
+            )
+        }
     };
     format!(
         "\n**Linux {}, by {}**: {}{paths}: {loss}. {} ([source]({}))\n",

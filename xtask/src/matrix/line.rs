@@ -6,6 +6,8 @@ use anyhow::{Context as _, Result, bail};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) fate: Fate,
+    /// Whether that is of its second attempt.
+    pub(super) again: bool,
     /// The pattern that it is, or `(nothing)`.
     pub(super) pattern: String,
     /// Which variant of it.
@@ -40,15 +42,16 @@ impl Line {
         };
         let differs = || differs.split(", ").map(str::to_owned).collect();
         let fate = match *fate {
-            "told" => Fate::Told,
+            "told" | "again" => Fate::Told,
             "missed" if *fields.get(4).context("a field is missing")? == "nothing" => Fate::Missed,
             "missed" => Fate::Lacking(differs()),
             "wrong" => Fate::Wrong(differs()),
             other => bail!("the demo says {other:?} of {pattern}"),
         };
+        let again = fields[0] == "again";
         let [pattern, situation, path, told, details] =
             [pattern, situation, path, told, details].map(|field| (*field).to_owned());
-        Ok(Some(Self { fate, pattern, situation, path, told, details }))
+        Ok(Some(Self { fate, again, pattern, situation, path, told, details }))
     }
 }
 

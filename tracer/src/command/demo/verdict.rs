@@ -10,6 +10,8 @@ pub(super) struct Line {
     pub(super) name: String,
     /// Whether it was told as it happened, and nothing else was.
     pub(super) holds: bool,
+    /// Whether that was at its second attempt.
+    pub(super) second: bool,
     /// Whether it was not told, or not in full; nothing told contradicts it.
     pub(super) missed: bool,
     /// The pattern, or `(nothing)` for a decoy.
@@ -95,6 +97,7 @@ impl<'a> Verdicts<'a> {
             name: String::new(),
             holds: false,
             missed: false,
+            second: false,
             pattern: "(nothing)",
             situation: "no situation".to_owned(),
             path: String::new(),
@@ -117,6 +120,7 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
             name: staged.name.clone(),
             holds: wrong.is_empty(),
             missed: false,
+            second: false,
             pattern: "(nothing)",
             situation,
             path,
@@ -162,6 +166,7 @@ fn line(staged: &Staged, found: &[Value]) -> Line {
         name: staged.name.clone(),
         holds,
         missed,
+        second: false,
         pattern: expected.pattern,
         situation,
         path,
