@@ -9,6 +9,7 @@ pub(crate) mod server;
 mod suites;
 mod unpack;
 
+use crate::privilege;
 use anyhow::{Context as _, Result, bail};
 use apt::Apt;
 use server::Server;
@@ -40,7 +41,12 @@ pub(crate) enum Purpose {
 
 impl Purpose {
     fn packages(self) -> &'static [Package] {
-        if self == Self::Booting { kernel::PACKAGES } else { &[] }
+        match self {
+            Self::Booting => kernel::PACKAGES,
+            // Where they cannot be installed, what needs them is skipped, and says so.
+            Self::Testing if Apt::is_here() && privilege::is_root() => kernel::PACKAGES,
+            _ => &[],
+        }
     }
 
     fn servers(self) -> &'static [&'static Server] {
@@ -85,6 +91,19 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<bool> {
         rustup::require_components()?;
     }
     Ok(!missing.is_empty())
+}
+
+/// Why no virtual machine can be booted here; none where one can.
+pub(crate) fn no_machines() -> Option<String> {
+    match unpack::missing(kernel::PACKAGES).as_slice() {
+        [] if Apt::is_here() => None,
+        [] => Some("the kernels are Debian's, and apt-get is not here".to_owned()),
+        missing => Some(format!(
+            "{} not installed; `{}` does that on Debian",
+            missing.join(", "),
+            privilege::as_root("cargo xtask setup")
+        )),
+    }
 }
 
 /// `PATH` for programs that use what was installed: what the user has comes first.

@@ -1,10 +1,13 @@
-//! `test`: formatting, lints and every test, live ones included; ends with one line of sums.
+//! `test`: formatting, lints and every test, live ones included, also on other kernels; ends with one line of sums.
 
 use crate::{
     install::{self, Purpose},
+    matrix::{self, Plan},
     misuse,
     tally::Tally,
-    verb::ebpf,
+    traps,
+    verb::{ebpf, verifier, vm},
+    vm::machines,
 };
 use anyhow::{Context as _, Result, ensure};
 use std::{
@@ -51,7 +54,29 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     if !succeeded && tally.failed() == before {
         tally.fail("cargo test, before or beside the tests".to_owned());
     }
+    if let Err(error) = on_other_kernels(&mut tally) {
+        eprintln!("{error:#}");
+        tally.fail(format!("other kernels: {error:#}"));
+    }
     Ok(tally.finish())
+}
+
+/// What the programs cost the verifiers of other kernels, what may be in the way there, and what they show.
+fn on_other_kernels(tally: &mut Tally) -> Result<()> {
+    if let Some(why_not) = install::no_machines() {
+        tally.skip(format!("other kernels: {why_not}"));
+        return Ok(());
+    }
+    announce(&["build", "-p", "tracer", "--profile", "emulated"]);
+    let program = vm::build()?;
+    let machines = machines(&[], &program, tally)?;
+    announce(&["xtask", "verifier"]);
+    verifier::count(&machines, false, tally)?;
+    announce(&["xtask", "traps"]);
+    traps::run(&machines, None, tally)?;
+    announce(&["xtask", "matrix"]);
+    matrix::write_document(&program, true)?;
+    matrix::run(Plan::default(), &machines, tally)
 }
 
 fn cargo(arguments: &[&str]) -> Command {
