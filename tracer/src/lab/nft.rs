@@ -27,6 +27,7 @@ const NEW_TABLE: u16 = 0;
 const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
 const REGISTER: u32 = 1;
+const META_NFPROTO: u32 = 15;
 const META_L4PROTO: u32 = 16;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
@@ -46,6 +47,10 @@ const PRIORITY_FILTER: i32 = 0;
 const PRIORITY_DNAT: i32 = -100;
 
 const TCP: u8 = 6;
+/// Where an IPv4 header has the destination address …
+const IPV4_DESTINATION: u32 = 16;
+/// … and an IPv6 header.
+const IPV6_DESTINATION: u32 = 24;
 /// Where a TCP header has the destination port.
 const PORT_OFFSET: u32 = 2;
 /// Where it has the flags.
@@ -76,9 +81,18 @@ pub(super) fn drop_output(namespace: &Namespace) -> Result<()> {
 /// When the kernel has no nftables or cannot reject, or refuses.
 pub(super) fn reject(namespace: &Namespace, address: SocketAddr, segments: Segments) -> Result<()> {
     let chain = Chain { family: FAMILY_INET, kind: "filter", priority: PRIORITY_FILTER, policy: ACCEPT };
+    // Others use the same port at other addresses.
+    let (family, offset, host) = match address.ip().to_canonical() {
+        IpAddr::V4(host) => (FAMILY_IPV4, IPV4_DESTINATION, host.octets().to_vec()),
+        IpAddr::V6(host) => (FAMILY_IPV6, IPV6_DESTINATION, host.octets().to_vec()),
+    };
     let expressions = Attributes::default()
+        .expression("meta", &Attributes::default().number(1, REGISTER).number(2, META_NFPROTO))
+        .expression("cmp", &equals(&[family]))
         .expression("meta", &Attributes::default().number(1, REGISTER).number(2, META_L4PROTO))
         .expression("cmp", &equals(&[TCP]))
+        .expression("payload", &field(NETWORK_HEADER, offset, &host))
+        .expression("cmp", &equals(&host))
         .expression("payload", &field(TRANSPORT_HEADER, PORT_OFFSET, &address.port().to_be_bytes()))
         .expression("cmp", &equals(&address.port().to_be_bytes()))
         .expression("payload", &field(TRANSPORT_HEADER, FLAGS_OFFSET, &[segments as u8]))
@@ -95,13 +109,12 @@ pub(super) fn reject(namespace: &Namespace, address: SocketAddr, segments: Segme
 /// # Errors
 /// When the two are of two families, the kernel has no NAT, or refuses.
 pub(super) fn translate(namespace: &Namespace, asked: SocketAddr, host: IpAddr) -> Result<()> {
-    // The source address comes first, at 12 of IPv4 and at 8 of IPv6.
     let (family, offset, asked_host, host) = match (asked.ip().to_canonical(), host.to_canonical()) {
         (IpAddr::V4(asked), IpAddr::V4(host)) => {
-            (FAMILY_IPV4, 16, asked.octets().to_vec(), host.octets().to_vec())
+            (FAMILY_IPV4, IPV4_DESTINATION, asked.octets().to_vec(), host.octets().to_vec())
         }
         (IpAddr::V6(asked), IpAddr::V6(host)) => {
-            (FAMILY_IPV6, 24, asked.octets().to_vec(), host.octets().to_vec())
+            (FAMILY_IPV6, IPV6_DESTINATION, asked.octets().to_vec(), host.octets().to_vec())
         }
         (asked, host) => bail!("{asked} and {host} are of two families"),
     };
