@@ -24,12 +24,15 @@ pub struct Looks {
     peers: Vec<(Cookie, Tuple)>,
     holders_wanted: bool,
     holders_next: Instant,
-    /// A look at all descriptors costs time with their number: it happens at most this often.
+    /// A look at all descriptors that is wanted waits no longer than that for the next one.
     period: Duration,
 }
 
+/// Looks at all descriptors are no closer together, however little they cost: one answers for what came meanwhile.
+const HOLDERS_APART: Duration = Duration::from_millis(20);
+
 impl Looks {
-    /// Finds the namespaces of the host; looks at all descriptors at most once a `period`.
+    /// Finds the namespaces of the host; a look at all descriptors that is wanted waits for at most a `period`.
     ///
     /// # Errors
     /// When /proc cannot be read.
@@ -70,11 +73,18 @@ impl Looks {
     /// Whether that look is to happen now.
     pub fn holders_due(&mut self) -> bool {
         let due = self.holders_wanted && Instant::now() >= self.holders_next;
-        if due {
-            self.holders_wanted = false;
-            self.holders_next = Instant::now() + self.period;
-        }
+        self.holders_wanted &= !due;
         due
+    }
+
+    /// In how long that look is to happen, where it is wanted.
+    pub fn holders_in(&self) -> Option<Duration> {
+        self.holders_wanted.then(|| self.holders_next.saturating_duration_since(Instant::now()))
+    }
+
+    /// That look has happened; as its cost goes, the next one should be so far away.
+    pub fn space_holders(&mut self, apart: Duration) {
+        self.holders_next = Instant::now() + apart.max(HOLDERS_APART).min(self.period);
     }
 
     /// Looks at the sockets that were asked for, each in its namespace.

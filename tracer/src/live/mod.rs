@@ -1,5 +1,6 @@
 //! The running kernel as a source: one task owns the ring, the decoding and the engine, without locks.
 
+mod answers;
 mod balance;
 mod books;
 mod cgroups;
@@ -14,8 +15,8 @@ pub use totals::Totals;
 
 use crate::{
     decode::{Malformed, decode},
-    engine::{Engine, Polling, Request},
-    event::{Cookie, Event, Presence, What},
+    engine::{Engine, Polling},
+    event::{Event, What},
     finding::Finding,
     kernel::{
         clock,
@@ -43,11 +44,7 @@ use tokio::{
 };
 use tracer_common::{
     counter::{Cell, Counter},
-    record::{
-        Header, Kind,
-        answer::{self, Answer},
-        clock::Clock,
-    },
+    record::{Header, Kind, clock::Clock},
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -229,11 +226,10 @@ impl Live {
         let busy = self.busy_until.is_some_and(|until| Instant::now() < until);
         let tick = if busy { BUSY_TICK } else { IDLE_TICK };
         let deadline = self.engine.next_deadline();
-        if deadline == Time::NEVER {
-            return tick;
-        }
+        let judged = if deadline == Time::NEVER { tick } else { deadline.since(clock::now()) };
+        let looked = self.looks.holders_in().unwrap_or(tick);
         // An engine that is late already is served by the next tick of the timer, not by spinning.
-        deadline.since(clock::now()).clamp(Duration::from_millis(1), tick)
+        judged.min(looked).clamp(Duration::from_millis(1), tick)
     }
 
     /// Handles every record that is there. The ring is emptied in batches before the engine sees them, so that
@@ -330,53 +326,6 @@ impl Live {
             self.told.push(Told::Finding(Box::new(finding)));
         }
         std::mem::take(&mut self.told)
-    }
-
-    /// Answers what the engine asks.
-    fn serve(&mut self) -> Result<()> {
-        let requests = self.engine.take_requests();
-        for request in requests {
-            match request {
-                Request::Holders => self.looks.want_holders(),
-                Request::Socket { cookie, tuple } => self.looks.want_socket(cookie, tuple),
-                Request::Peer { cookie, tuple } => self.looks.want_peer(cookie, tuple),
-            }
-        }
-        let began = clock::now();
-        let mut found = self.looks.sockets();
-        found.extend(self.looks.peers());
-        if !found.is_empty() {
-            self.drain()?; // what came meanwhile is older than the answers, which let time pass
-        }
-        for (cookie, found) in found {
-            self.answer(Some(cookie), found, began)?;
-        }
-        if self.looks.holders_due() { self.look_for_holders() } else { Ok(()) }
-    }
-
-    /// Looks at all descriptors; where that is not to be had, the answer is that none was seen.
-    fn look_for_holders(&mut self) -> Result<()> {
-        let began = clock::now();
-        if self.probes.has("holder") {
-            match self.probes.iterate("holder") {
-                Ok(records) => self.feed_all(&records)?,
-                Err(error) => tracing::warn!("looking for holders: {error:#}"),
-            }
-        }
-        self.answer(None, Presence::Unknown, began)
-    }
-
-    fn answer(&mut self, asked: Option<Cookie>, found: Presence, began: Time) -> Result<()> {
-        let state = match found {
-            Presence::In(state) => state.number(),
-            Presence::Queued => answer::QUEUED,
-            Presence::Held => answer::HELD,
-            Presence::Gone => answer::GONE,
-            Presence::Unknown => answer::UNKNOWN,
-        };
-        let header = header::<Answer>(Kind::Answer, 0);
-        let cookie = asked.map_or(0, |cookie| cookie.0);
-        self.feed_own(&Answer { header, began_ns: began.0, cookie, state, reserved: [0; 7] })
     }
 }
 
