@@ -52,7 +52,7 @@ const VERBS: &[Verb] = &[
     Verb { usage: "test", about: "set up, check formatting and lints, run every test", run: verb::test::run },
     Verb {
         usage: "bench [OPTIONS]",
-        about: "measure what tcptrace costs (--pairs N, --connections N or --unrelated)",
+        about: "measure what tcptrace costs (--pairs N, --connections N, --unrelated or --engine)",
         run: verb::bench::run,
     },
     Verb {

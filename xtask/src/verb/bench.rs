@@ -8,22 +8,29 @@ use crate::{
         trial::{QUIET, Report},
         unrelated,
     },
+    finish,
     install::{self, Purpose},
     misuse, privilege,
     verb::build::cargo_build,
 };
 use anyhow::{Result, bail};
-use std::process::ExitCode;
-use xtask::place;
+use std::process::{Command, ExitCode};
+use xtask::{compiler, place};
 
-/// What was asked for.
+/// What was asked for beside a running tcptrace.
 #[derive(Debug, PartialEq)]
 enum Plan {
     Storms { pairs: usize, connections: u32 },
     Unrelated { pairs: usize },
 }
 
+/// What measures the engine alone.
+const ENGINE: &[&str] = &["bench", "--package", "tracer", "--bench", "engine"];
+
 pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
+    if arguments == ["--engine"] {
+        return engine();
+    }
     let plan = Plan::parse(arguments)?;
     if !privilege::is_root() {
         bail!(
@@ -59,11 +66,20 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Measures the engine alone: no kernel takes part, so no rights are needed.
+fn engine() -> Result<ExitCode> {
+    install::ensure(Purpose::Building)?;
+    let mut cargo = Command::new(compiler::callers_cargo());
+    let code = finish(cargo.args(ENGINE).current_dir(place::workspace()).env("PATH", install::path()))?;
+    println!("\n{}.", machine::describe());
+    Ok(code)
+}
+
 impl Plan {
     fn parse(arguments: &[&str]) -> Result<Self> {
         Self::read(arguments).ok_or_else(|| {
             misuse(&format!(
-                "bench takes --pairs 1 to 1000, and --unrelated or --connections 100 to {}",
+                "bench takes --pairs 1 to 1000, and --unrelated or --connections 100 to {}; or --engine alone",
                 storm::MOST
             ))
         })
@@ -145,6 +161,7 @@ mod tests {
             &["--pairs"],
             &["--connections", "1000000"],
             &["--loud", "3"],
+            &["--pairs", "3", "--engine"],
             &["--unrelated", "--connections", "1000"],
         ] {
             assert!(Plan::parse(wrong).is_err(), "{wrong:?}");
