@@ -154,7 +154,10 @@ impl Engine {
             })
         });
         Self {
-            stays: Stays::new(stays.map(|(index, state, setting)| (index, state, host.time(setting)))),
+            stays: Stays::new(
+                stays.map(|(index, state, setting)| (index, state, host.time(setting))),
+                capacity.ends.max(capacity.parked),
+            ),
             active,
             host,
             order: Order::default(),
@@ -288,6 +291,10 @@ impl Engine {
             }
         }
         self.orphans.expire(now);
+        self.stays.prune(
+            |cookie, since| self.ends.get(cookie).is_some_and(|end| end.since == Some(since)),
+            |cookie| self.orphans.get(cookie).is_some(),
+        );
         self.loose.expire(now);
         self.rejected.expire(now);
     }

@@ -30,13 +30,37 @@ pub(super) struct Stays {
     queues: Vec<Queue>,
     /// Orphans stay as long as their namespace says: not all equally long.
     parked: BinaryHeap<Reverse<(Time, Cookie, usize)>>,
+    /// As many stays of a kind are kept at least before those that are over are looked for.
+    few: usize,
+    /// The same now, by kind: those of the queues, then the parked. Twice of what lasted, so that looking costs little.
+    bounds: Vec<usize>,
 }
 
 impl Stays {
-    pub(super) fn new(thresholds: impl Iterator<Item = (usize, State, Duration)>) -> Self {
+    /// `few` stays of a kind may be over and not yet forgotten.
+    pub(super) fn new(thresholds: impl Iterator<Item = (usize, State, Duration)>, few: usize) -> Self {
         let queues =
             thresholds.map(|(pattern, state, after)| Queue { pattern, state, after, began: VecDeque::new() });
-        Self { queues: queues.collect(), parked: BinaryHeap::new() }
+        let queues: Vec<Queue> = queues.collect();
+        let bounds = vec![few; queues.len() + 1];
+        Self { queues, parked: BinaryHeap::new(), few, bounds }
+    }
+
+    /// Forgets stays that are over, where there are too many: most stays are short, and in a storm millions end before
+    /// they could count.
+    pub(super) fn prune(&mut self, lasts: impl Fn(Cookie, Time) -> bool, is_parked: impl Fn(Cookie) -> bool) {
+        let Self { queues, parked, few, bounds } = self;
+        let next = |kept: usize| (2 * kept).max(*few);
+        for (queue, bound) in queues.iter_mut().zip(bounds.iter_mut()) {
+            if queue.began.len() > *bound {
+                queue.began.retain(|(since, cookie)| lasts(*cookie, *since));
+                *bound = next(queue.began.len());
+            }
+        }
+        if let Some(bound) = bounds.last_mut().filter(|bound| parked.len() > **bound) {
+            parked.retain(|Reverse((_, cookie, _))| is_parked(*cookie));
+            *bound = next(parked.len());
+        }
     }
 
     /// An end has entered a state.
@@ -70,5 +94,33 @@ impl Stays {
         let queues =
             self.queues.iter().filter_map(|queue| queue.began.front().map(|(since, _)| *since + queue.after));
         queues.chain(self.parked.peek().map(|Reverse((at, ..))| *at)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stays_that_are_over_are_forgotten_and_those_that_last_are_not() {
+        let after = Duration::from_mins(1);
+        let mut stays = Stays::new([(0, State::CloseWait, after)].into_iter(), 10);
+        let lasts = |cookie: Cookie| cookie.0.is_multiple_of(100);
+        for number in 0..10_000 {
+            stays.enter(State::CloseWait, Cookie(number), Time(number));
+            stays.park(1, Cookie(number), Time(number) + after);
+            stays.prune(|cookie, since| lasts(cookie) && since.0 == cookie.0, lasts);
+            let most = 2 * (1 + usize::try_from(number).expect("few") / 100) + 11;
+            assert!(stays.queues[0].began.len() <= most && stays.parked.len() <= most, "after {number}");
+        }
+        let mut due = [0, 0];
+        while let Some(next) = stays.due(Time(10_000) + after) {
+            match next {
+                Due::Stay { cookie, .. } if lasts(cookie) => due[0] += 1,
+                Due::Parked { cookie, .. } if lasts(cookie) => due[1] += 1,
+                _ => {}
+            }
+        }
+        assert_eq!(due, [100, 100]);
     }
 }
