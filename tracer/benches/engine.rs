@@ -3,7 +3,9 @@
 //! `cargo xtask bench --engine` runs this. No kernel, no clock: records are made here, as the programs write them.
 
 use anyhow::{Context as _, Result, ensure};
-use std::{fs, hint::black_box, time::Instant};
+use nix::errno::Errno;
+use procfs::process::Process;
+use std::{hint::black_box, time::Instant};
 use tracer::{
     decode::decode,
     engine::{Capacity, Engine},
@@ -32,9 +34,6 @@ const BATCH: usize = 2_048;
 const ROUNDS: usize = 11;
 /// Connections that are open at the same time, for memory.
 const MANY: u32 = 1_000_000;
-
-/// `ECONNRESET` of the user-space interface.
-const ECONNRESET: i32 = 104;
 
 /// One end of a connection.
 #[derive(Clone, Copy)]
@@ -135,10 +134,8 @@ fn rate(records: &[StateChange]) -> Result<[f64; 3]> {
 
 /// The most memory that this process has had, in MiB.
 fn peak() -> Result<f64> {
-    let status = fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("a number of kB")?;
-    Ok(kib / 1_024.0)
+    let kib = Process::myself()?.status()?.vmhwm.context("the kernel does not say")?;
+    Ok(f64::from(u32::try_from(kib)?) / 1_024.0)
 }
 
 /// MiB that an engine takes, at its peak, while it hears of so many connections that stay in CLOSE_WAIT.
@@ -166,7 +163,7 @@ fn main() -> Result<()> {
     let took = memory()?;
     println!("| figure | median | slowest | fastest |\n|---|---:|---:|---:|");
     for (what, err) in
-        [("connections that end as they should", 0), ("connections that are reset", ECONNRESET)]
+        [("connections that end as they should", 0), ("connections that are reset", Errno::ECONNRESET as i32)]
     {
         let [median, slowest, fastest] = rate(&records(CONNECTIONS, err))?;
         println!("| records of {what}, millions a second | {median:.2} | {slowest:.2} | {fastest:.2} |");

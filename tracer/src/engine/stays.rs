@@ -23,6 +23,26 @@ struct Queue {
     state: State,
     after: Duration,
     began: VecDeque<(Time, Cookie)>,
+    bound: Bound,
+}
+
+/// How many stays are kept before those that are over are looked for: twice of what lasted then, so that looking costs
+/// little, and a few at least.
+#[derive(Clone, Copy)]
+struct Bound {
+    few: usize,
+    now: usize,
+}
+
+impl Bound {
+    fn new(few: usize) -> Self {
+        Self { few, now: few }
+    }
+
+    /// So many last.
+    fn widen(&mut self, lasting: usize) {
+        self.now = (2 * lasting).max(self.few);
+    }
 }
 
 /// Every stay that runs.
@@ -30,36 +50,30 @@ pub(super) struct Stays {
     queues: Vec<Queue>,
     /// Orphans stay as long as their namespace says: not all equally long.
     parked: BinaryHeap<Reverse<(Time, Cookie, usize)>>,
-    /// As many stays of a kind are kept at least before those that are over are looked for.
-    few: usize,
-    /// The same now, by kind: those of the queues, then the parked. Twice of what lasted, so that looking costs little.
-    bounds: Vec<usize>,
+    parked_bound: Bound,
 }
 
 impl Stays {
     /// `few` stays of a kind may be over and not yet forgotten.
     pub(super) fn new(thresholds: impl Iterator<Item = (usize, State, Duration)>, few: usize) -> Self {
-        let queues =
-            thresholds.map(|(pattern, state, after)| Queue { pattern, state, after, began: VecDeque::new() });
-        let queues: Vec<Queue> = queues.collect();
-        let bounds = vec![few; queues.len() + 1];
-        Self { queues, parked: BinaryHeap::new(), few, bounds }
+        let bound = Bound::new(few);
+        let queues = thresholds.map(|(pattern, state, after)| {
+            let began = VecDeque::new();
+            Queue { pattern, state, after, began, bound }
+        });
+        Self { queues: queues.collect(), parked: BinaryHeap::new(), parked_bound: bound }
     }
 
     /// Forgets stays that are over, where there are too many: most stays are short, and in a storm millions end before
     /// they could count.
     pub(super) fn prune(&mut self, lasts: impl Fn(Cookie, Time) -> bool, is_parked: impl Fn(Cookie) -> bool) {
-        let Self { queues, parked, few, bounds } = self;
-        let next = |kept: usize| (2 * kept).max(*few);
-        for (queue, bound) in queues.iter_mut().zip(bounds.iter_mut()) {
-            if queue.began.len() > *bound {
-                queue.began.retain(|(since, cookie)| lasts(*cookie, *since));
-                *bound = next(queue.began.len());
-            }
+        for queue in self.queues.iter_mut().filter(|queue| queue.began.len() > queue.bound.now) {
+            queue.began.retain(|(since, cookie)| lasts(*cookie, *since));
+            queue.bound.widen(queue.began.len());
         }
-        if let Some(bound) = bounds.last_mut().filter(|bound| parked.len() > **bound) {
-            parked.retain(|Reverse((_, cookie, _))| is_parked(*cookie));
-            *bound = next(parked.len());
+        if self.parked.len() > self.parked_bound.now {
+            self.parked.retain(|Reverse((_, cookie, _))| is_parked(*cookie));
+            self.parked_bound.widen(self.parked.len());
         }
     }
 
