@@ -15,7 +15,6 @@ use line::Line;
 use std::{
     fs,
     sync::{Mutex, PoisonError},
-    thread::available_parallelism,
     time::Duration,
 };
 
@@ -48,7 +47,7 @@ pub(crate) fn run(plan: Plan<'_>, machines: &[Machine], tally: &mut Tally) -> Re
     let tasks = machines.iter().flat_map(|machine| means().map(move |backend| Task { machine, backend }));
     let tasks = tasks.collect();
     let tally = Mutex::new(tally);
-    side_by_side(tasks, available_parallelism().map_or(1, usize::from), |task| {
+    side_by_side(tasks, |task| {
         let outcome = task.run(plan.turn)?;
         outcome.add_to(&task, &mut tally.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(())

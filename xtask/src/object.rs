@@ -92,7 +92,7 @@ fn flags(architecture: &str) -> [String; 5] {
     ]
 }
 
-/// No function is so large that its only caller, or the few of it, must call it: in LLVM's units, about five for an instruction.
+/// No function is so large that its few callers must call it: in LLVM's units, about five for an instruction.
 const INLINED: u32 = 1_000_000;
 
 /// Who may use unstable features: aya-ebpf alone, for its inline assembly, or also cargo, for `-Z build-std`.

@@ -5,6 +5,7 @@
 mod list;
 
 use crate::{
+    misuse,
     tally::Tally,
     vm::{Machine, Ran, Run, side_by_side},
 };
@@ -43,8 +44,6 @@ const LIMIT: Duration = Duration::from_mins(3);
 const PATIENCE: u32 = 60;
 /// Processors of a machine.
 const PROCESSORS: u32 = 1;
-/// Machines at a time.
-const AT_ONCE: usize = 2;
 
 /// What is missing wherever there is no kernel probe at a module's function: no trap's doing.
 const KNOWN: &str = "\"nf_send_reset\",\"why_not\"";
@@ -55,11 +54,6 @@ const BEGUN: &str = "@trap ";
 const ENDED: &str = "@code ";
 /// Tells why it could not be tried.
 const SKIPPED: &str = "@skip ";
-
-/// The name of every trap.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    TRAPS.iter().map(|trap| trap.name)
-}
 
 /// Traps that share a run of a machine.
 struct Boot {
@@ -77,7 +71,7 @@ pub(crate) fn run(machines: &[Machine], only: Option<&str>, tally: &mut Tally) -
         .iter()
         .rev()
         .flat_map(|machine| boots(machine.kernel.name, only).into_iter().map(move |boot| (machine, boot)));
-    side_by_side(boots.collect(), AT_ONCE, |(machine, boot)| {
+    side_by_side(boots.collect(), |(machine, boot)| {
         let ran = boot.run(machine)?;
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         boot.traps.iter().for_each(|trap| trap.judge(boot.kernel, &ran, &mut tally));
@@ -85,9 +79,11 @@ pub(crate) fn run(machines: &[Machine], only: Option<&str>, tally: &mut Tally) -
     })
 }
 
-/// The kernels that a trap is tried on.
-pub(crate) fn kernels(name: &str) -> Option<&'static [&'static str]> {
-    TRAPS.iter().find(|trap| trap.name == name).map(|trap| trap.kernels)
+/// The kernels that the trap called so is tried on.
+pub(crate) fn kernels(name: &str) -> Result<&'static [&'static str]> {
+    let names = || TRAPS.iter().map(|trap| trap.name).collect::<Vec<_>>().join(", ");
+    let trap = TRAPS.iter().find(|trap| trap.name == name);
+    Ok(trap.ok_or_else(|| misuse(&format!("there is no trap {name:?}, only {}", names())))?.kernels)
 }
 
 /// How often the machine of a kernel is run.

@@ -5,6 +5,7 @@
 mod image;
 
 use crate::{
+    bench::machine::cpus,
     install::kernel::{KERNELS, Kernel, Unpacked},
     tally::Tally,
 };
@@ -84,20 +85,16 @@ pub(crate) fn machines(names: &[&str], program: &Path, tally: &mut Tally) -> Res
     Ok(machines)
 }
 
-/// Works on tasks, from the first on, so many at a time.
+/// Works on tasks, from the first on, as many at a time as there are CPUs: the processors of a machine share one.
 ///
 /// # Errors
 /// The first of a worker, which takes no further task.
-pub(crate) fn side_by_side<T: Send>(
-    tasks: Vec<T>,
-    at_once: usize,
-    work: impl Fn(T) -> Result<()> + Sync,
-) -> Result<()> {
+pub(crate) fn side_by_side<T: Send>(tasks: Vec<T>, work: impl Fn(T) -> Result<()> + Sync) -> Result<()> {
     let tasks = Mutex::new(VecDeque::from(tasks));
     let next = || tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     thread::scope(|scope| {
         let worker = || std::iter::from_fn(next).try_for_each(&work);
-        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(worker)).collect();
+        let workers: Vec<_> = (0..cpus()).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow!("a run panicked"))?)
     })
 }

@@ -41,6 +41,7 @@ impl Line {
             return Ok(None);
         };
         let differs = || differs.split(", ").map(str::to_owned).collect();
+        let again = *fate == "again";
         let fate = match *fate {
             "told" | "again" => Fate::Told,
             "missed" if *fields.get(4).context("a field is missing")? == "nothing" => Fate::Missed,
@@ -48,7 +49,6 @@ impl Line {
             "wrong" => Fate::Wrong(differs()),
             other => bail!("the demo says {other:?} of {pattern}"),
         };
-        let again = fields[0] == "again";
         let [pattern, situation, path, told, details] =
             [pattern, situation, path, told, details].map(|field| (*field).to_owned());
         Ok(Some(Self { fate, again, pattern, situation, path, told, details }))

@@ -11,11 +11,11 @@ use crate::{
     finish,
     install::{self, Purpose},
     misuse, privilege,
-    verb::build::cargo_build,
+    verb::build::{cargo, cargo_build},
 };
 use anyhow::{Result, bail};
-use std::process::{Command, ExitCode};
-use xtask::{compiler, place};
+use std::process::ExitCode;
+use xtask::place;
 
 /// What was asked for beside a running tcptrace.
 #[derive(Debug, PartialEq)]
@@ -69,8 +69,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
 /// Measures the engine alone: no kernel takes part, so no rights are needed.
 fn engine() -> Result<ExitCode> {
     install::ensure(Purpose::Building)?;
-    let mut cargo = Command::new(compiler::callers_cargo());
-    let code = finish(cargo.args(ENGINE).current_dir(place::workspace()).env("PATH", install::path()))?;
+    let code = finish(&mut cargo(ENGINE))?;
     println!("\n{}.", machine::describe());
     Ok(code)
 }

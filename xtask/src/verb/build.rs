@@ -15,7 +15,12 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
 
 /// `cargo build` of the daemon, for debugging.
 pub(crate) fn cargo_build() -> Command {
+    cargo(&["build", "--package", "tracer"])
+}
+
+/// The caller's cargo, in this workspace.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new(compiler::callers_cargo());
-    cargo.args(["build", "--package", "tracer"]).current_dir(place::workspace());
+    cargo.args(arguments).current_dir(place::workspace());
     cargo
 }

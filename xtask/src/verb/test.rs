@@ -6,7 +6,7 @@ use crate::{
     misuse,
     tally::Tally,
     traps,
-    verb::{ebpf, verifier, vm},
+    verb::{build, ebpf, verifier, vm},
     vm::machines,
 };
 use anyhow::{Context as _, Result, ensure};
@@ -17,7 +17,7 @@ use std::{
     path::PathBuf,
     process::{Command, ExitCode, Stdio},
 };
-use xtask::{compiler, place};
+use xtask::place;
 
 /// Formatting, and what a macro hides from rustfmt: it sees no module that one declares.
 const FORMAT: &[&str] = &["fmt", "--all", "--check", "--"];
@@ -80,8 +80,8 @@ fn on_other_kernels(tally: &mut Tally) -> Result<()> {
 }
 
 fn cargo(arguments: &[&str]) -> Command {
-    let mut cargo = Command::new(compiler::callers_cargo());
-    cargo.args(arguments).current_dir(place::workspace()).env("PATH", install::path());
+    let mut cargo = build::cargo(arguments);
+    cargo.env("PATH", install::path());
     cargo
 }
 

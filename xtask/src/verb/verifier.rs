@@ -17,8 +17,6 @@ use std::{
 
 /// A machine that hangs is ended after that.
 const LIMIT: Duration = Duration::from_mins(5);
-/// Machines at a time.
-const AT_ONCE: usize = 2;
 
 pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
     let update = match arguments {
@@ -37,7 +35,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
 /// Counts on each machine, and holds that against what is kept, or keeps it.
 pub(crate) fn count(machines: &[Machine], update: bool, tally: &mut Tally) -> Result<()> {
     let counts = Mutex::new(Counts::default());
-    side_by_side(machines.iter().collect(), AT_ONCE, |machine| {
+    side_by_side(machines.iter().collect(), |machine| {
         let output = boot(machine)?;
         counts.lock().unwrap_or_else(PoisonError::into_inner).read(machine.kernel.name, &output)
     })?;
