@@ -1,6 +1,6 @@
 //! How fast records go through decode and engine, and how much memory a million connections take there.
 //!
-//! `cargo xtask bench --engine` runs this. No kernel, no clock: records are made here, as the programs write them.
+//! `cargo xtask bench engine` runs this. No kernel, no clock: records are made here, as the programs write them.
 
 use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;

@@ -51,8 +51,8 @@ const VERBS: &[Verb] = &[
     Verb { usage: "run -- ARGS", about: "set up, build for release, and run tcptrace", run: verb::run::run },
     Verb { usage: "test", about: "set up, check formatting and lints, run every test", run: verb::test::run },
     Verb {
-        usage: "bench [OPTIONS]",
-        about: "measure what tcptrace costs (--pairs N, --connections N, --unrelated or --engine)",
+        usage: "bench [PARTS] [OPTIONS]",
+        about: "measure what tcptrace costs, all of it or parts by name (--pairs N, --connections N)",
         run: verb::bench::run,
     },
     Verb {

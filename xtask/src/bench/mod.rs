@@ -1,8 +1,10 @@
 //! What `cargo xtask bench` is made of: the loads, the daemon beside them, the clock, and the sums.
 
 pub(crate) mod counts;
+mod engine;
 pub(crate) mod load;
 pub(crate) mod machine;
+pub(crate) mod part;
 pub(crate) mod round;
 pub(crate) mod series;
 pub(crate) mod storm;

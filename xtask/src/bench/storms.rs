@@ -1,6 +1,7 @@
 //! Storms of connections, of each address family: what is measured in them.
 
 use super::{
+    part::Size,
     round::{Alternative, Round, Watched, sample},
     storm::{Family, Storm},
     table::Row,
@@ -35,8 +36,14 @@ const FIGURES: &[Figure] = &[
 /// Storms under `--probe-stats`.
 const PROBED: usize = 5;
 
+/// Rounds, and connections of a storm.
+fn asked(size: Size) -> (usize, u32) {
+    (size.pairs.unwrap_or(40), size.connections.unwrap_or(20_000))
+}
+
 /// What will be done, a line each.
-pub(crate) fn announcement(pairs: usize, connections: u32) -> String {
+pub(crate) fn about(size: Size) -> String {
+    let (pairs, connections) = asked(size);
     let names: Vec<&str> = ALTERNATIVES.iter().map(|alternative| alternative.name).collect();
     format!(
         "for IPv4 and for IPv6, over this host's loopback:\n  \
@@ -48,12 +55,13 @@ pub(crate) fn announcement(pairs: usize, connections: u32) -> String {
 }
 
 /// Minutes on a quiet machine.
-pub(crate) fn minutes(pairs: usize) -> usize {
-    (pairs * ALTERNATIVES.len() + PROBED).div_ceil(20)
+pub(crate) fn minutes(size: Size) -> usize {
+    (asked(size).0 * ALTERNATIVES.len() + PROBED).div_ceil(20)
 }
 
 /// Measures both families, as far as they are there.
-pub(crate) fn measure(pairs: usize, connections: u32, program: &Path, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(size: Size, program: &Path, report: &mut Report) -> Result<()> {
+    let (pairs, connections) = asked(size);
     for family in [Family::Ipv4, Family::Ipv6] {
         match Storm::prepare(family, connections) {
             Ok(storm) => measure_family(family, &storm, pairs, connections, program, report)?,

@@ -36,6 +36,8 @@ pub(crate) struct Trial<'a> {
 /// The lines of a table and what is to be said below it.
 #[derive(Default)]
 pub(crate) struct Report {
+    /// A table that was made elsewhere.
+    pub(crate) text: String,
     pub(crate) rows: Vec<Row>,
     pub(crate) remarks: Vec<String>,
 }

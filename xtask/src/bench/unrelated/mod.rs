@@ -8,6 +8,7 @@ mod server;
 
 use super::{
     load::Load,
+    part::Size,
     round::Alternative,
     trial::{Figure, Report, Trial},
 };
@@ -20,6 +21,9 @@ const ALTERNATIVES: &[Alternative] = &[
     Alternative { name: "`watch --json --no-syscalls`", flags: Some(&["--no-syscalls", "--quiet"]) },
     Alternative { name: "`watch --json`", flags: Some(&[]) },
 ];
+
+/// Rounds, unless others are asked for.
+const PAIRS: usize = 15;
 
 /// One kind of work.
 struct Work {
@@ -83,7 +87,8 @@ const WORKS: &[Work] = &[
 ];
 
 /// What will be done, a line each.
-pub(crate) fn announcement(pairs: usize) -> String {
+pub(crate) fn about(size: Size) -> String {
+    let pairs = size.pairs.unwrap_or(PAIRS);
     let names: Vec<&str> = ALTERNATIVES.iter().map(|alternative| alternative.name).collect();
     let works: Vec<String> =
         WORKS.iter().map(|work| format!("  {}: {}", work.name, (work.about)())).collect();
@@ -97,12 +102,13 @@ pub(crate) fn announcement(pairs: usize) -> String {
 }
 
 /// Minutes on a quiet machine: a sample takes one to three seconds.
-pub(crate) fn minutes(pairs: usize) -> usize {
-    (pairs * WORKS.len() * ALTERNATIVES.len()).div_ceil(30)
+pub(crate) fn minutes(size: Size) -> usize {
+    (size.pairs.unwrap_or(PAIRS) * WORKS.len() * ALTERNATIVES.len()).div_ceil(30)
 }
 
 /// Measures each kind, as far as its server is there; one server runs at a time.
-pub(crate) fn measure(pairs: usize, program: &Path, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(size: Size, program: &Path, report: &mut Report) -> Result<()> {
+    let pairs = size.pairs.unwrap_or(PAIRS);
     for Work { name, about, prepare, figures } in WORKS {
         match prepare() {
             Ok(load) => {
