@@ -32,7 +32,8 @@ static LAST_WAKE: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 /// The reader is woken for this many bytes, whatever they are.
 const WAKE_BYTES: u64 = 64 << 10;
-/// Urgent records of one CPU wake the reader at most this often.
+/// The records of one CPU wake the reader at most this often: each wake-up is an interrupt, in a virtual machine a
+/// microsecond and more. <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/ringbuf.c#L481-L510>
 const WAKE_EVERY_NS: u64 = 5_000_000;
 
 /// Whether somebody waits for a record.
@@ -109,22 +110,13 @@ fn wake_flag(urgency: Urgency, now: u64) -> u64 {
     let ring = ptr::addr_of!(EVENTS).cast_mut().cast();
     // SAFETY: the ring is a live map.
     let full = || unsafe { bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()) } >= WAKE_BYTES;
-    if (urgency == Urgency::Now && may_wake(now)) || full() {
-        BPF_RB_FORCE_WAKEUP.into()
-    } else {
-        BPF_RB_NO_WAKEUP.into()
-    }
-}
-
-#[inline(always)]
-fn may_wake(now: u64) -> bool {
-    let Some(last) = LAST_WAKE.get_ptr_mut(0) else { return true };
+    let Some(last) = LAST_WAKE.get_ptr_mut(0) else { return BPF_RB_FORCE_WAKEUP.into() };
     // SAFETY: a live cell of this CPU.
     unsafe {
-        if now.wrapping_sub(*last) < WAKE_EVERY_NS {
-            return false;
+        if now.wrapping_sub(*last) < WAKE_EVERY_NS || (urgency == Urgency::Batch && !full()) {
+            return BPF_RB_NO_WAKEUP.into();
         }
         *last = now;
     }
-    true
+    BPF_RB_FORCE_WAKEUP.into()
 }
