@@ -1,6 +1,7 @@
 //! The kernel programs of tcptrace: one hook a file, named as its record in `tracer-common` is.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod attach;
 mod beside;
@@ -18,6 +19,7 @@ mod reconcile;
 mod refused;
 mod repeats;
 mod retry;
+mod slot;
 mod sock;
 mod task;
 

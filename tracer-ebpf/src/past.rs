@@ -6,10 +6,12 @@ use crate::{
     emit,
     kernel::setting,
     matching, repeats,
+    slot::{self, NOTHING},
     sock::{Common, Tcp},
     task::{self, Current},
 };
 use aya_ebpf::{btf_maps::SkStorage, macros::btf_map};
+use core::ptr;
 use tracer_common::{
     counter::Counter,
     record::socket::{CLOSED_BY_EXIT, FOLLOWED, Past},
@@ -21,27 +23,6 @@ static PAST: SkStorage<Past> = SkStorage::new();
 #[btf_map]
 static PASTS: Table<Past> = Table::new();
 
-static NOTHING: Past = Past {
-    born_ns: 0,
-    established_ns: 0,
-    fin_sent_ns: 0,
-    fin_received_ns: 0,
-    eof_read_ns: 0,
-    cgroup: 0,
-    owner: 0,
-    ns_pid: 0,
-    exit_code: 0,
-    comm: [0; 16],
-    source: 0,
-    flags: 0,
-    send_errno: 0,
-    soft_told: 0,
-    ttl: 0,
-    reset_ttl: 0,
-    marks: 0,
-    reserved: [0; 5],
-};
-
 /// The socket's past, NULL when nothing is kept.
 #[inline(always)]
 pub(crate) fn get(tcp: Tcp) -> *mut Past {
@@ -51,7 +32,15 @@ pub(crate) fn get(tcp: Tcp) -> *mut Past {
 /// The past of a socket of any kind; only those of TCP have one.
 #[inline(always)]
 pub(crate) fn get_any(sk: Common) -> *mut Past {
-    beside::look_up(&PAST, &PASTS, &NOTHING, sk, false)
+    if beside::by_address() {
+        return beside::look_up(&PAST, &PASTS, &NOTHING, sk, false);
+    }
+    let cookie = sk.known_cookie();
+    if cookie == 0 {
+        return ptr::null_mut(); // it would have one if anything were kept
+    }
+    let placed = slot::find(cookie);
+    if placed.is_null() { beside::look_up(&PAST, &PASTS, &NOTHING, sk, false) } else { placed }
 }
 
 /// The socket's past, begun now when there is none; NULL when the kernel has no memory, which is counted.
@@ -60,15 +49,50 @@ pub(crate) fn get_any(sk: Common) -> *mut Past {
 /// the change of state is told. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_minisocks.c#L290-L395>
 #[inline(always)]
 pub(crate) fn get_or_begin(tcp: Tcp, now: u64) -> *mut Past {
-    if beside::was_destroyed(tcp.common()) {
-        forget(tcp.common().0 as u64);
+    let sk = tcp.common();
+    if beside::was_destroyed(sk) {
+        forget(sk.0 as u64);
     }
-    let past = beside::look_up(&PAST, &PASTS, &NOTHING, tcp.common(), true);
+    let known = get(tcp);
+    if !known.is_null() {
+        return known;
+    }
+    let cookie = sk.cookie();
+    let placed = if beside::by_address() { ptr::null_mut() } else { slot::take(cookie) };
+    if !placed.is_null() {
+        return placed;
+    }
+    let past = beside::look_up(&PAST, &PASTS, &NOTHING, sk, true);
     if past.is_null() {
         count_loss(Counter::NoStorage, now);
     }
-    tcp.common().cookie();
     past
+}
+
+/// The socket has ended. What a process still holds may tell of itself much later: its past moves to the kernel's
+/// storage, which lasts as long as the socket.
+#[inline(always)]
+pub(crate) fn end(sk: Common) {
+    if beside::by_address() {
+        return;
+    }
+    let cookie = sk.known_cookie();
+    if cookie == 0 {
+        return;
+    }
+    if sk.dead() {
+        return slot::leave(cookie, true);
+    }
+    let placed = slot::find(cookie);
+    if placed.is_null() {
+        return;
+    }
+    let stored = beside::look_up(&PAST, &PASTS, &NOTHING, sk, true);
+    if stored.is_null() {
+        return; // without memory it stays where it is
+    }
+    copy(placed, stored);
+    slot::leave(cookie, false);
 }
 
 /// Forgets what was at an address.

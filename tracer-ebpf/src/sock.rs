@@ -75,6 +75,12 @@ impl Common {
         has(load(self.0, offset!(flags)), number!(sock_done))
     }
 
+    /// Whether no process holds a full socket any more.
+    #[inline(always)]
+    pub(crate) fn dead(self) -> bool {
+        has(load(self.0, offset!(flags)), number!(sock_dead))
+    }
+
     /// The cookie, generated when it has none.
     #[inline(always)]
     pub(crate) fn cookie(self) -> u64 {
@@ -230,7 +236,7 @@ impl Tcp {
     /// Whether no process holds the socket any more.
     #[inline(always)]
     pub(crate) fn dead(self) -> bool {
-        has(load(self.0, offset!(flags)), number!(sock_dead))
+        self.common().dead()
     }
 
     /// Whether the peer's FIN has arrived.

@@ -98,7 +98,7 @@ const INLINED: u32 = 1_000_000;
 /// Who may use unstable features: aya-ebpf alone, for its inline assembly, or also cargo, for `-Z build-std`.
 fn unlocked(core: Core) -> &'static str {
     match core {
-        Core::Prebuilt => "aya_ebpf",
+        Core::Prebuilt => "aya_ebpf,tracer_ebpf",
         Core::Source => "1",
     }
 }

@@ -23,7 +23,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 use aya_log_ebpf::debug;
-use core::ptr::addr_of_mut;
+use core::ptr::{self, addr_of_mut};
 use tracer_common::{
     State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, Listen, SynRecv, SynSent},
     counter::Counter,
@@ -72,6 +72,14 @@ fn take(ctx: &impl EbpfContext, sk: *const u8, old: u8, new: u8) {
         return; // a second close(), `ss -K` of a listener
     }
     let sk = Common(sk);
+    look(ctx, sk, old, new);
+    if is(new, Close) {
+        past::end(sk);
+    }
+}
+
+#[inline(always)]
+fn look(ctx: &impl EbpfContext, sk: Common, old: u8, new: u8) {
     let passes = setting!(every_event) == 0 && passes_by(sk, old, new);
     if passes && !reconcile::may_abort(sk, new) {
         count(Counter::Unneeded);
@@ -140,6 +148,10 @@ fn keep(tcp: Tcp, old: u8, new: u8, now: u64) -> *mut Past {
             begin(past, new, now);
         }
         return past;
+    }
+    if is(new, SynRecv) {
+        // Until 6.12 it still has its listener's cookie: `inet_csk_clone_lock()` takes it off later.
+        return ptr::null_mut();
     }
     let past = past::get(tcp);
     if past.is_null() {
