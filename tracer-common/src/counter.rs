@@ -30,6 +30,7 @@ counters! {
     Delivered "delivered" "Records handed to the ring.";
     RingFull "ring_full" "Records lost because the ring was full.";
     NoStorage "no_storage" "Sockets whose past could not be kept: the kernel had no memory for it.";
+    NoDistance "no_distance" "Resets of which it was not seen from how far away they came.";
     Recursion "recursion" "Events lost because both programs of their hook were running on that CPU.";
     Nested "nested" "Events taken by the second program of a hook, because the first was running on that CPU.";
     Filtered "filtered" "Events left out by a filter.";
@@ -45,7 +46,7 @@ impl Counter {
     /// Whether this counts what was lost, not what was left out on purpose.
     #[must_use]
     pub const fn is_loss(self) -> bool {
-        matches!(self, Self::RingFull | Self::NoStorage | Self::Recursion)
+        matches!(self, Self::RingFull | Self::NoStorage | Self::NoDistance | Self::Recursion)
     }
 
     /// Whether this counts what was left out on purpose.

@@ -60,6 +60,7 @@ layout! {
     net_inum: "Inode number of a network namespace.", "net" "ns.inum";
     net_cookie: "Number of a network namespace that is never used again.", "net" "net_cookie";
     net_fin_timeout: "`tcp_fin_timeout` in jiffies.", "net" "ipv4.sysctl_tcp_fin_timeout";
+    net_ports: "`ip_local_port_range`.", "net" "ipv4.ip_local_ports.range";
     err: "Pending error.", "sock" "sk_err";
     err_soft: "Soft error.", "sock" "sk_err_soft";
     socket: "`struct socket` of the process side.", "sock" "sk_socket";
@@ -70,6 +71,7 @@ layout! {
     max_ack_backlog: "Accept queue limit.", "sock" "sk_max_ack_backlog";
     uid: "Owner's user id.", "sock" "sk_uid";
     sport: "Local port, network order; kept after inet_put_port().", "inet_sock" "inet_sport";
+    own_ports: "`IP_LOCAL_PORT_RANGE`, since Linux 6.3.", "inet_sock" "local_port_range";
     retransmits: "Unanswered retransmissions.", "inet_connection_sock" "icsk_retransmits";
     pending: "Timer that is to send again.", "inet_connection_sock" "icsk_pending";
     probes_out: "Unanswered probes.", "inet_connection_sock" "icsk_probes_out";
@@ -246,6 +248,8 @@ pub struct Numbers {
     pub call_compat: u32,
     /// Bytes of a `struct upid`.
     pub upid_size: u32,
+    /// Bytes of `ip_local_port_range`: 4 for both ports in one word, since Linux 6.8, else 8 for a word each.
+    pub ports_size: u32,
     /// 1: the verifier knows the type of no pointer, or the helpers that need it are not to be had: members are read by
     /// a helper, and what is kept beside sockets is found by their address.
     pub probed: u32,
@@ -296,6 +300,7 @@ impl Numbers {
         call_getsockopt: ABSENT,
         call_compat: 0,
         upid_size: ABSENT,
+        ports_size: ABSENT,
         probed: 0,
         preemptible: 0,
     };

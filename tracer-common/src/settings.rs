@@ -15,6 +15,11 @@ pub struct PortRange {
     pub last: u16,
 }
 
+impl PortRange {
+    /// Every port.
+    pub const ANY: Self = Self { first: 0, last: u16::MAX };
+}
+
 /// Addresses with a common prefix; IPv4 as `::ffff:a.b.c.d`, in network order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -14,11 +14,24 @@ use tracer_common::{
 #[inline(always)]
 pub(crate) fn wants(tuple: *const Tuple) -> bool {
     // SAFETY: the caller passes a filled tuple of its own.
+    let port = unsafe { (*tuple).local_port };
+    let local = if port == 0 { PortRange::ANY } else { PortRange { first: port, last: port } };
+    // SAFETY: as above.
+    wants_ports(local, unsafe { (*tuple).remote_port }) && (!beyond_ports() || wants_place(tuple))
+}
+
+/// Whether anything but ports and cgroups is asked for.
+#[inline(always)]
+pub(crate) fn beyond_ports() -> bool {
+    setting!(namespace_count) | setting!(families) | setting!(network_count) != 0
+}
+
+/// Whether the filters let a connection pass, its ports and cgroup aside.
+#[inline(always)]
+pub(crate) fn wants_place(tuple: *const Tuple) -> bool {
+    // SAFETY: the caller passes a filled tuple of its own.
     let tuple = unsafe { &*tuple };
-    wants_ports(tuple.local_port, tuple.remote_port)
-        && wants_namespace(tuple.netns)
-        && wants_family(tuple)
-        && wants_address(tuple)
+    wants_namespace(tuple.netns) && wants_family(tuple) && wants_address(tuple)
 }
 
 /// Whether the filters let something pass that has no connection of its own: the running process must be in a
@@ -64,26 +77,25 @@ fn ancestor(cgroup: usize, level: u32) -> u64 {
     }
 }
 
+/// Whether the filters let a connection pass whose local port is, or will be, one of these.
 #[inline(always)]
-fn wants_ports(local: u16, remote: u16) -> bool {
-    let undecided = local == 0;
+pub(crate) fn wants_ports(local: PortRange, remote: u16) -> bool {
+    let remote = PortRange { first: remote, last: remote };
     let either = setting!(port_count) == 0
-        || undecided
-        || port_in(local, setting!(port_count), |i| setting!(ports[i]))
-        || port_in(remote, setting!(port_count), |i| setting!(ports[i]));
+        || meets(local, setting!(port_count), |i| setting!(ports[i]))
+        || meets(remote, setting!(port_count), |i| setting!(ports[i]));
     let here = setting!(local_port_count) == 0
-        || undecided
-        || port_in(local, setting!(local_port_count), |i| setting!(local_ports[i]));
+        || meets(local, setting!(local_port_count), |i| setting!(local_ports[i]));
     let there = setting!(remote_port_count) == 0
-        || port_in(remote, setting!(remote_port_count), |i| setting!(remote_ports[i]));
+        || meets(remote, setting!(remote_port_count), |i| setting!(remote_ports[i]));
     either && here && there
 }
 
 #[inline(always)]
-fn port_in(port: u16, count: u32, range: impl Fn(usize) -> PortRange) -> bool {
+fn meets(ports: PortRange, count: u32, wanted: impl Fn(usize) -> PortRange) -> bool {
     any_of(count, |i| {
-        let range = range(i);
-        range.first <= port && port <= range.last
+        let wanted = wanted(i);
+        wanted.first <= ports.last && ports.first <= wanted.last
     })
 }
 

@@ -49,6 +49,13 @@ pub(crate) fn first(hook: Hook, run: impl FnOnce()) -> i32 {
     0
 }
 
+/// Whether the first program of a hook runs on this CPU, below what interrupts it.
+#[inline(always)]
+pub(crate) fn running(hook: Hook) -> bool {
+    // SAFETY: a live cell of this CPU.
+    RUNNING.get_ptr_mut(hook as u32).is_some_and(|running| unsafe { running.read_volatile() } != 0)
+}
+
 /// The first program of a hook at a tracepoint in process context: alone where none is preempted there.
 #[inline(always)]
 pub(crate) fn first_of_process(hook: Hook, run: impl FnOnce()) -> i32 {
@@ -62,9 +69,7 @@ pub(crate) fn first_of_process(hook: Hook, run: impl FnOnce()) -> i32 {
 /// The second program: it runs for every event, and acts where the first one was skipped.
 #[inline(always)]
 pub(crate) fn second(hook: Hook, run: impl FnOnce()) -> i32 {
-    let Some(running) = RUNNING.get_ptr_mut(hook as u32) else { return 0 };
-    // SAFETY: a live cell of this CPU.
-    if unsafe { running.read_volatile() } != 0 {
+    if running(hook) {
         count(Counter::Nested);
         run();
     }

@@ -32,7 +32,11 @@ fn owners_are_told_and_bystanders_are_not() {
     let mut watch = Watch::start(namespace.inode(), &["--min-severity", "info", "--set", "storm.window=0s"]);
     let labels = load.run();
     let (findings, stop) = watch.stop();
-    assert_eq!(stop["lost"], serde_json::json!({"no_storage": 0, "recursion": 0, "ring_full": 0}), "{stop}");
+    assert_eq!(
+        stop["lost"],
+        serde_json::json!({"no_distance": 0, "no_storage": 0, "recursion": 0, "ring_full": 0}),
+        "{stop}"
+    );
     assert_eq!(labels.len(), 8 * EACH);
 
     let mut told: BTreeMap<Ports, bool> = BTreeMap::new();

@@ -41,10 +41,16 @@ pub(crate) fn passes(tcp: Tcp) -> bool {
     if setting!(filtered) == 0 {
         return true;
     }
-    if !filter::wants_cgroup(tcp.common().cgroup()) {
+    // The ports first: they cost least, and decide most.
+    if !filter::wants_ports(tcp.local_ports(), tcp.remote_port())
+        || !filter::wants_cgroup(tcp.common().cgroup())
+    {
         return false;
+    }
+    if !filter::beyond_ports() {
+        return true;
     }
     let mut tuple = MaybeUninit::<Tuple>::uninit();
     tcp.tuple(tuple.as_mut_ptr());
-    filter::wants(tuple.as_ptr())
+    filter::wants_place(tuple.as_ptr())
 }

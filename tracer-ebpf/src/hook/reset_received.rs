@@ -6,16 +6,21 @@
 use super::wanted;
 use crate::{
     attach::{Arguments as _, nested},
+    counter::count_loss,
     emit::{self, Urgency},
-    past,
-    sock::Common,
+    nest, past,
+    sock::{Common, is},
 };
 use aya_ebpf::{
     macros::{btf_tracepoint, fentry, kprobe},
     programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 use core::ptr::addr_of_mut;
-use tracer_common::record::{Kind, reset_received::ResetReceived};
+use tracer_common::{
+    State::Established,
+    counter::Counter,
+    record::{Kind, reset_received::ResetReceived},
+};
 
 nested!(
     btf_tracepoint(function = "tcp_receive_reset"),
@@ -46,12 +51,18 @@ fn take(sk: *const u8) {
     if !wanted(tcp) {
         return;
     }
-    let now = emit::now();
+    let (now, past) = (emit::now(), past::get(tcp));
+    if nest::running(nest::Hook::Ttl) && is(tcp.common().state(), Established) {
+        count_loss(Counter::NoDistance, now);
+        if !past.is_null() {
+            // SAFETY: a live value, checked above.
+            unsafe { (*past).reset_ttl = 0 } // an earlier RST's
+        }
+    }
     let Some(record) = emit::reserve::<ResetReceived>(Kind::ResetReceived, now) else { return };
     // SAFETY: the record is reserved and ours.
     unsafe {
-        let (socket, past) = (addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
-        emit::socket(tcp, past::get(tcp), socket, past);
+        emit::socket(tcp, past, addr_of_mut!((*record).socket), addr_of_mut!((*record).past));
     }
     emit::submit(record, now, Urgency::Now);
 }

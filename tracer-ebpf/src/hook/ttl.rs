@@ -5,7 +5,8 @@
 //! <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L6145-L6157>
 
 use crate::{
-    attach::{Arguments as _, nested},
+    attach::Arguments as _,
+    nest::{self, Hook},
     packet, past,
     sock::{Common, Tcp},
 };
@@ -24,18 +25,16 @@ const FIRST: u32 = 8;
 /// way that changes proves nothing.
 const ONE_OF: u32 = 32;
 
-nested!(
-    btf_tracepoint(function = "tcp_probe"),
-    BtfTracePointContext,
-    ttl,
-    ttl_nested,
-    Ttl,
-    |ctx: &BtfTracePointContext| take(ctx.arg(0), ctx.arg(1))
-);
-nested!(fentry, FEntryContext, ttl_fentry, ttl_fentry_nested, Ttl, |ctx: &FEntryContext| take(
-    ctx.arg(0),
-    ctx.arg(1)
-));
+// No second program: it runs for every segment, and of what meets it only a RST is missed, which `reset_received` sees.
+#[btf_tracepoint(function = "tcp_probe")]
+pub(crate) fn ttl(ctx: BtfTracePointContext) -> i32 {
+    nest::first(Hook::Ttl, || take(ctx.arg(0), ctx.arg(1)))
+}
+
+#[fentry]
+pub(crate) fn ttl_fentry(ctx: FEntryContext) -> i32 {
+    nest::first(Hook::Ttl, || take(ctx.arg(0), ctx.arg(1)))
+}
 
 #[kprobe]
 pub(crate) fn ttl_kprobe(ctx: ProbeContext) -> u32 {

@@ -24,6 +24,8 @@ pub struct Function {
     exactly: bool,
     /// Whether some kernels do well without it.
     if_there: bool,
+    /// Whether it has one program even where it fires in interrupts ([`super::hooks::Nests::Noticed`]).
+    alone: bool,
     /// The module it is in, unless that is built in; a host may do without.
     module: Option<&'static str>,
 }
@@ -54,7 +56,7 @@ impl Function {
         ends: Ends,
         takes: &'static [&'static str],
     ) -> Self {
-        Self { program, names, ends, takes, exactly: false, if_there: false, module: None }
+        Self { program, names, ends, takes, exactly: false, if_there: false, alone: false, module: None }
     }
 
     /// The same, with no more parameters than are known.
@@ -71,6 +73,13 @@ impl Function {
         self
     }
 
+    /// The same, with one program alone.
+    #[must_use]
+    pub const fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
     /// The same, in a module that need not be loaded.
     #[must_use]
     pub const fn of_module(mut self, module: &'static str) -> Self {
@@ -81,6 +90,7 @@ impl Function {
     /// The names of its programs.
     pub(super) fn programs(&self, means: Means) -> Vec<String> {
         let ways: &[&str] = match (means, self.ends) {
+            (Means::Trampoline, Ends::AtStart) if self.alone => &["fentry"],
             (Means::Trampoline, Ends::AtStart) => &["fentry", "fentry_nested"],
             (Means::Trampoline, Ends::AtEnd) => &["fexit", "fexit_nested"],
             (Means::Probe, Ends::AtEnd) => &["kprobe", "kretprobe"],

@@ -52,6 +52,8 @@ pub enum Nests {
     /// Where a process can be taken off its CPU in the midst of the first one: another's events would not be seen until
     /// it is back.
     WherePreempted,
+    /// Nowhere: what misses the first one is noticed by another hook, if anything is lost by it.
+    Noticed,
     /// Everywhere: it fires in interrupts.
     Always,
 }
@@ -69,7 +71,7 @@ impl Hook {
     /// The names of its programs at the event.
     pub fn programs(&self, numbers: &Numbers) -> impl Iterator<Item = String> + use<> {
         let nests = match self.nests {
-            Nests::Never => false,
+            Nests::Never | Nests::Noticed => false,
             Nests::WherePreempted => numbers.preemptible != 0,
             Nests::Always => true,
         };
@@ -219,7 +221,9 @@ pub const HOOKS: &[Hook] = &[
             &["tcp_rcv_established"],
             AtStart,
             &["struct sock *", "sk_buff *"],
-        )],
+        )
+        .alone()],
+        nests: Nests::Noticed,
         optional: true,
         without: "whether a RST came from where the peer is",
         ..event("ttl", "tcp_probe")

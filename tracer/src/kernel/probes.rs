@@ -3,7 +3,7 @@
 use super::{
     attach::{Attached, Means, Options, SECOND, start},
     btf, counted, functions,
-    hooks::{HOOKS, Hook},
+    hooks::{HOOKS, Hook, Nests},
     refusal::no_maps,
     vocabulary::Vocabulary,
 };
@@ -321,7 +321,8 @@ impl Probes {
     /// # Errors
     /// When a counter cannot be read.
     pub fn recursion_misses(&self) -> Result<u64> {
-        let attached = self.statuses.iter().filter_map(|status| status.outcome.as_ref().ok());
+        let counted = self.statuses.iter().filter(|status| status.hook.nests != Nests::Noticed);
+        let attached = counted.filter_map(|status| status.outcome.as_ref().ok());
         let names = attached.flat_map(|attached| &attached.programs).filter(|name| !name.ends_with(SECOND));
         let programs = names.filter_map(|name| self.ebpf.program(name));
         let misses = programs.filter_map(|program| {

@@ -157,6 +157,7 @@ fn numbers(btf: &Btf) -> Numbers {
         call_getsockopt: call(nix::libc::SYS_getsockopt),
         call_compat: if cfg!(target_arch = "x86_64") { TS_COMPAT } else { 0 },
         upid_size: btf.size("upid").unwrap_or(ABSENT),
+        ports_size: btf.member("net", "ipv4.ip_local_ports.range").map_or(ABSENT, |range| range.size_bytes),
         probed: 0,
         preemptible: u32::from(has_preemptible_tracepoints(btf)),
         sock_dead: bit("SOCK_DEAD"),

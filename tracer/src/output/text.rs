@@ -145,6 +145,7 @@ fn doubts(finding: &Finding) -> String {
             "look" => "the kernel could not be asked",
             "ring_full" => "records were lost meanwhile (a larger --ring-size may help)",
             "recursion" => "an interrupt kept some events from being seen",
+            "no_distance" => "from how far away some resets came was not seen",
             "no_storage" => "the kernel had no memory to follow some sockets",
             other => other,
         })

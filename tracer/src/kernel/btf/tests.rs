@@ -320,6 +320,7 @@ fn the_running_kernel_is_read() {
     assert_eq!(size("tcp_sock", "snd_una"), Some(4));
     assert_eq!(size("net", "ns.inum"), Some(4));
     assert_eq!(size("net", "ipv4.sysctl_tcp_fin_timeout"), Some(4));
+    assert!(matches!(size("net", "ipv4.ip_local_ports.range"), Some(4 | 8)));
     assert_eq!(size("sk_buff", "head"), Some(8));
     assert_eq!(size("task_struct", "comm"), Some(16));
     let address = btf.member("sock", "__sk_common.skc_rcv_saddr").expect("it is there");
