@@ -125,17 +125,21 @@ pub(crate) fn note_owner(past: *mut Past, source: u8) {
     matching::note(emit::now);
     // SAFETY: `past` is a live value, checked by the caller.
     unsafe {
-        if (*past).owner == pid || Current::get().kernel_thread() {
+        if (*past).owner == pid {
+            return;
+        }
+        let task = Current::get();
+        if task.kernel_thread() {
             return;
         }
         (*past).owner = pid;
-        (*past).ns_pid = Current::get().ns_pid();
-        (*past).cgroup = Current::get().cgroup();
-        if setting!(follow) != 0 && Current::get().below(setting!(follow)) {
+        (*past).ns_pid = task.ns_pid();
+        (*past).cgroup = task.cgroup();
+        if setting!(follow) != 0 && task.below(setting!(follow)) {
             (*past).flags |= FOLLOWED;
         }
         (*past).source = source;
-        (*past).comm = Current::get().name();
+        (*past).comm = task.name();
     }
 }
 
