@@ -10,10 +10,20 @@ use std::{
 
 /// A load's surroundings.
 #[derive(Debug)]
-pub(crate) struct Alternative {
-    pub(crate) name: &'static str,
+pub(crate) struct Alternative<'a> {
+    pub(crate) name: &'a str,
     /// What follows `tcptrace watch --json`; None for no tcptrace at all.
-    pub(crate) flags: Option<&'static [&'static str]>,
+    pub(crate) flags: Option<&'a [&'a str]>,
+}
+
+/// What watches while a load runs; it is ended when this is dropped.
+pub(crate) trait Beside {
+    /// CPU time so far, user space and kernel.
+    fn cpu(&self) -> Result<Duration>;
+    /// CPU time in user space so far.
+    fn user_time(&self) -> Result<Duration>;
+    /// Ends it in good order; what it counted.
+    fn stop(self: Box<Self>) -> Result<Counts>;
 }
 
 /// Two ticks of the daemon: what it still does for the load is then done.
@@ -24,22 +34,22 @@ const SETTLE: Duration = Duration::from_millis(20);
 pub(crate) struct Sample {
     /// CPU time of everything on the machine, microseconds a unit of the load.
     pub(crate) busy: f64,
-    /// CPU time of the load and tcptrace, microseconds a unit.
+    /// CPU time of the load and of what watches, microseconds a unit.
     pub(crate) own: f64,
     /// CPU time of everything else, as a share of all CPUs.
     pub(crate) others: f64,
     /// Units a second.
     pub(crate) rate: f64,
-    /// What tcptrace used and counted, where it ran.
+    /// What watched used and counted, where anything did.
     pub(crate) watched: Option<Watched>,
 }
 
-/// What tcptrace used and counted during a load.
+/// What tcptrace, or another tool, used and counted during a load.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
-    /// CPU time of the daemon, microseconds a unit.
+    /// CPU time of its process, microseconds a unit.
     pub(crate) cpu: f64,
-    /// CPU time of the daemon in user space, microseconds a unit.
+    /// CPU time of its process in user space, microseconds a unit.
     pub(crate) user: f64,
     pub(crate) counts: Counts,
 }
@@ -51,14 +61,13 @@ impl Round {
     /// Runs it; each round begins with another alternative, so that none always comes first.
     pub(crate) fn run(
         number: usize,
-        alternatives: &[Alternative],
-        program: &Path,
-        load: &dyn Load,
+        alternatives: usize,
+        take: &dyn Fn(usize) -> Result<Sample>,
     ) -> Result<Self> {
-        let mut samples: Vec<_> = alternatives.iter().map(|_| None).collect();
-        for turn in 0..alternatives.len() {
-            let index = (number + turn) % alternatives.len();
-            samples[index] = Some(sample(program, alternatives[index].flags, load)?);
+        let mut samples: Vec<_> = (0..alternatives).map(|_| None).collect();
+        for turn in 0..alternatives {
+            let index = (number + turn) % alternatives;
+            samples[index] = Some(take(index)?);
         }
         Ok(Self(samples.into_iter().flatten().collect()))
     }
@@ -77,10 +86,15 @@ impl Round {
 /// Runs a load beside `watch --json` with these flags, or alone.
 pub(crate) fn sample(program: &Path, flags: Option<&[&str]>, load: &dyn Load) -> Result<Sample> {
     let watcher = flags.map(|flags| Watcher::start(program, flags)).transpose()?;
+    sample_beside(watcher.map(|watcher| Box::new(watcher) as Box<dyn Beside>), load)
+}
+
+/// Runs a load beside what watches it already, and ends that; or alone.
+pub(crate) fn sample_beside(beside: Option<Box<dyn Beside>>, load: &dyn Load) -> Result<Sample> {
     let clocks = || -> Result<[Duration; 3]> {
         let daemon =
-            |read: fn(&Watcher) -> Result<Duration>| watcher.as_ref().map_or(Ok(Duration::ZERO), read);
-        Ok([machine::busy()?, daemon(Watcher::cpu)?, daemon(Watcher::user_time)?])
+            |read: fn(&dyn Beside) -> Result<Duration>| beside.as_deref().map_or(Ok(Duration::ZERO), read);
+        Ok([machine::busy()?, daemon(|it| it.cpu())?, daemon(|it| it.user_time())?])
     };
     let begin = Instant::now();
     let before = clocks()?;
@@ -96,9 +110,9 @@ pub(crate) fn sample(program: &Path, flags: Option<&[&str]>, load: &dyn Load) ->
         own: micros(own),
         others: busy.saturating_sub(own).as_secs_f64() / whole.as_secs_f64(),
         rate: outcome.units / outcome.took.as_secs_f64(),
-        watched: watcher
-            .map(|watcher| {
-                anyhow::Ok(Watched { cpu: micros(daemon), user: micros(user), counts: watcher.stop()? })
+        watched: beside
+            .map(|beside| {
+                anyhow::Ok(Watched { cpu: micros(daemon), user: micros(user), counts: beside.stop()? })
             })
             .transpose()?,
     })

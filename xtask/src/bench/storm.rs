@@ -66,6 +66,14 @@ impl Storm {
         let listeners = listeners.with_context(|| format!("listening on {} loopback", family.name()))?;
         Ok(Self { listeners, connections })
     }
+
+    /// The ports it listens on, the lowest first.
+    pub(crate) fn ports(&self) -> Result<Vec<u16>> {
+        let port = |listener: &Arc<TcpListener>| listener.local_addr().map(|address| address.port());
+        let mut ports: Vec<u16> = self.listeners.iter().map(port).collect::<Result<_, _>>()?;
+        ports.sort_unstable();
+        Ok(ports)
+    }
 }
 
 impl Load for Storm {

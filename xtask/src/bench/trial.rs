@@ -2,7 +2,7 @@
 
 use super::{
     load::Load,
-    round::{Alternative, Round, Sample},
+    round::{Alternative, Round, Sample, sample},
     table::Row,
 };
 use anyhow::Result;
@@ -28,7 +28,7 @@ pub(crate) struct Trial<'a> {
     pub(crate) name: &'a str,
     pub(crate) load: &'a dyn Load,
     /// The first is what the others are compared with.
-    pub(crate) alternatives: &'a [Alternative],
+    pub(crate) alternatives: &'a [Alternative<'a>],
     /// The first is shown as it is measured.
     pub(crate) figures: &'a [Figure],
 }
@@ -46,12 +46,22 @@ impl Trial<'_> {
     /// Runs this load once to warm up and then in at least so many rounds; adds the comparison of the quietest to
     /// the report and returns them.
     pub(crate) fn run(&self, pairs: usize, program: &Path, report: &mut Report) -> Result<Vec<Round>> {
+        self.run_with(pairs, report, &|index| sample(program, self.alternatives[index].flags, self.load))
+    }
+
+    /// The same, where `take` runs the load beside the alternative of this index, whatever that is.
+    pub(crate) fn run_with(
+        &self,
+        pairs: usize,
+        report: &mut Report,
+        take: &dyn Fn(usize) -> Result<Sample>,
+    ) -> Result<Vec<Round>> {
         eprintln!("\nbench: {}: once to warm up", self.name);
         self.load.run()?;
         let mut rounds: Vec<Round> = Vec::new();
         let quiet = |rounds: &[Round]| rounds.iter().filter(|round| round.noise() <= QUIET).count();
         while quiet(&rounds) < pairs && rounds.len() < PATIENCE * pairs {
-            let round = Round::run(rounds.len(), self.alternatives, program, self.load)?;
+            let round = Round::run(rounds.len(), self.alternatives.len(), take)?;
             eprintln!("{} {}/{pairs}: {}", self.name, rounds.len() + 1, self.progress(&round));
             rounds.push(round);
         }

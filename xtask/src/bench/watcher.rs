@@ -1,6 +1,6 @@
 //! A `tcptrace watch --json` that runs beside a storm.
 
-use super::{counts::Counts, machine};
+use super::{counts::Counts, machine, round::Beside};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::{
     io::{BufRead as _, BufReader},
@@ -38,23 +38,19 @@ impl Watcher {
         ensure!(first.contains("\"type\":\"start\""), "tcptrace began with {first}");
         Ok(watcher)
     }
+}
 
-    /// CPU time so far, user space and kernel.
-    pub(crate) fn cpu(&self) -> Result<Duration> {
+impl Beside for Watcher {
+    fn cpu(&self) -> Result<Duration> {
         machine::cpu_of_process(self.process.id())
     }
 
-    /// CPU time in user space so far.
-    pub(crate) fn user_time(&self) -> Result<Duration> {
+    fn user_time(&self) -> Result<Duration> {
         machine::user_time(self.process.id())
     }
 
-    /// Ends it in good order; what it counted.
-    pub(crate) fn stop(mut self) -> Result<Counts> {
-        // The standard library has no signal but SIGKILL; every POSIX shell has this one built in.
-        let kill = format!("kill -TERM {}", self.process.id());
-        let sent = Command::new("sh").args(["-c", &kill]).status().context("could not run sh")?;
-        ensure!(sent.success(), "could not end tcptrace");
+    fn stop(mut self: Box<Self>) -> Result<Counts> {
+        signal("TERM", self.process.id())?;
         let mut last = String::new();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
@@ -68,6 +64,14 @@ impl Watcher {
         ensure!(last.contains("\"type\":\"stop\""), "tcptrace ended with {last:?}");
         Counts::parse(&last)
     }
+}
+
+/// Sends a signal: the standard library has none but SIGKILL, every POSIX shell has the others built in.
+pub(crate) fn signal(name: &str, pid: u32) -> Result<()> {
+    let kill = format!("kill -{name} {pid}");
+    let sent = Command::new("sh").args(["-c", &kill]).status().context("could not run sh")?;
+    ensure!(sent.success(), "could not send SIG{name} to process {pid}");
+    Ok(())
 }
 
 impl Drop for Watcher {
