@@ -3,6 +3,7 @@
 
 mod memory;
 mod reconcile;
+mod ring;
 mod special;
 mod support;
 mod traps;
