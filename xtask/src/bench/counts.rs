@@ -15,6 +15,10 @@ pub(crate) struct Counts {
     pub(crate) delivered: f64,
     /// Events lost, whatever the cause.
     pub(crate) lost: f64,
+    /// Those of them that found the ring full.
+    pub(crate) ring_full: f64,
+    /// Those of them at which both programs of their hook were running already.
+    pub(crate) recursion: f64,
     /// Programs at events that ran at least once; empty without `--probe-stats`.
     pub(crate) probes: Vec<Probe>,
 }
@@ -32,10 +36,20 @@ impl Counts {
     /// Reads a `stop` record.
     pub(crate) fn parse(line: &str) -> Result<Self> {
         let probes = between(line, "\"probes\":{", "}}").map_or(Some(Vec::new()), probes);
-        let lost = between(line, "\"lost\":{", "}").and_then(sum);
+        let losses = between(line, "\"lost\":{", "}").and_then(losses);
         let delivered = between(line, "\"delivered\":", ",").and_then(|number| number.parse().ok());
-        match (delivered, lost, probes) {
-            (Some(delivered), Some(lost), Some(probes)) => Ok(Self { delivered, lost, probes }),
+        match (delivered, losses, probes) {
+            (Some(delivered), Some(losses), Some(probes)) => {
+                let of =
+                    |cause| losses.iter().filter(|(name, _)| *name == cause).map(|(_, count)| count).sum();
+                Ok(Self {
+                    delivered,
+                    lost: losses.iter().map(|(_, count)| count).sum(),
+                    ring_full: of("ring_full"),
+                    recursion: of("recursion"),
+                    probes,
+                })
+            }
             _ => None.with_context(|| format!("the stop record is not as expected: {line}")),
         }
     }
@@ -46,8 +60,11 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
 }
 
 /// Of `"a":1,"b":2`.
-fn sum(members: &str) -> Option<f64> {
-    members.split(',').map(|member| member.split_once(':')?.1.parse::<f64>().ok()).sum()
+fn losses(members: &str) -> Option<Vec<(&str, f64)>> {
+    let pairs = members.split(',').map(|member| member.split_once(':'));
+    pairs
+        .map(|pair| pair.and_then(|(name, count)| Some((name.trim_matches('"'), count.parse().ok()?))))
+        .collect()
 }
 
 /// Of `"a":{"runs":1,"ns":2},"b":{"runs":3,"ns":4`.
@@ -66,12 +83,15 @@ fn probes(members: &str) -> Option<Vec<Probe>> {
 mod tests {
     use super::*;
 
-    const STOP: &str = r#"{"v":1,"type":"stop","why":"signal","seen":9,"delivered":170,"received":425,"lost":{"no_storage":1,"ring_full":2},"losses":[],"suppressed":{"filtered":0},"user_cpu_seconds":0.02,"probes":{"error":{"runs":0,"ns":0},"sample":{"runs":7,"ns":70},"state_change":{"runs":155,"ns":325401}}}"#;
+    const STOP: &str = r#"{"v":1,"type":"stop","why":"signal","seen":9,"delivered":170,"received":425,"lost":{"no_storage":1,"recursion":0,"ring_full":2},"losses":[],"suppressed":{"filtered":0},"user_cpu_seconds":0.02,"probes":{"error":{"runs":0,"ns":0},"sample":{"runs":7,"ns":70},"state_change":{"runs":155,"ns":325401}}}"#;
 
     #[test]
     fn a_stop_record_is_read() -> Result<()> {
         let probe = Probe { name: "state_change".to_owned(), runs: 155.0, ns: 325_401.0 };
-        assert_eq!(Counts::parse(STOP)?, Counts { delivered: 170.0, lost: 3.0, probes: vec![probe] });
+        assert_eq!(
+            Counts::parse(STOP)?,
+            Counts { delivered: 170.0, lost: 3.0, ring_full: 2.0, recursion: 0.0, probes: vec![probe] }
+        );
         let plain = STOP.split_once(",\"probes\"").map(|(before, _)| format!("{before}}}"));
         assert_eq!(Counts::parse(&plain.unwrap_or_default())?.probes, []);
         Ok(())

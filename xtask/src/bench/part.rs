@@ -1,6 +1,6 @@
 //! What `cargo xtask bench` is made of: parts, each of them a table of its own.
 
-use super::{engine, storms, trial::Report, unrelated};
+use super::{engine, ring, storms, trial::Report, unrelated};
 use crate::install::Purpose;
 use anyhow::Result;
 use std::path::Path;
@@ -56,5 +56,13 @@ pub(crate) const PARTS: &[Part] = &[
         about: engine::about,
         minutes: |_| 1,
         measure: engine::measure,
+    },
+    Part {
+        name: "ring",
+        purpose: Purpose::Building,
+        loads: true,
+        about: ring::about,
+        minutes: ring::minutes,
+        measure: ring::measure,
     },
 ];
