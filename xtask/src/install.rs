@@ -35,6 +35,8 @@ pub(crate) enum Purpose {
     Booting,
     /// Building it, and measuring what servers lose by it.
     Comparing,
+    /// Building it, and measuring what other tracers cost beside it.
+    Racing,
     /// Building it, and measuring how often it is right beside ordinary traffic.
     Judging,
 }
@@ -53,6 +55,7 @@ impl Purpose {
         match self {
             Self::Building | Self::Booting => &[],
             Self::Testing | Self::Comparing => &[&server::NGINX, &server::REDIS],
+            Self::Racing => &[&server::LIBBPF_TOOLS, &server::BPFTRACE, &server::TCPDUMP],
             Self::Judging => &[&server::NGINX, &server::REDIS, &server::POSTGRES, &server::WRK],
         }
     }
@@ -85,7 +88,12 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<bool> {
     }
     unpack::install(purpose.packages(), &mut apt)?;
     for server in servers {
-        server.unpack(&mut apt)?;
+        match server.unpack(&mut apt) {
+            Err(error) if purpose == Purpose::Racing => {
+                eprintln!("setup: {} cannot be had here and is left out: {error:#}", server.package);
+            }
+            unpacked => unpacked?,
+        }
     }
     if purpose == Purpose::Testing {
         rustup::require_components()?;

@@ -38,8 +38,8 @@ struct Verb {
 
 const VERBS: &[Verb] = &[
     Verb {
-        usage: "setup",
-        about: "install what building and testing need, after saying what",
+        usage: "setup [--bench]",
+        about: "install what building and testing need, or what all of bench needs, after saying what",
         run: verb::setup::run,
     },
     Verb {

@@ -5,6 +5,7 @@ mod engine;
 pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod part;
+mod peers;
 mod ring;
 pub(crate) mod round;
 pub(crate) mod series;

@@ -1,6 +1,6 @@
 //! What `cargo xtask bench` is made of: parts, each of them a table of its own.
 
-use super::{engine, ring, storms, trial::Report, unrelated};
+use super::{engine, peers, ring, storms, trial::Report, unrelated};
 use crate::install::Purpose;
 use anyhow::Result;
 use std::path::Path;
@@ -56,6 +56,14 @@ pub(crate) const PARTS: &[Part] = &[
         about: engine::about,
         minutes: |_| 1,
         measure: engine::measure,
+    },
+    Part {
+        name: "peers",
+        purpose: Purpose::Racing,
+        loads: true,
+        about: peers::about,
+        minutes: peers::minutes,
+        measure: peers::measure,
     },
     Part {
         name: "ring",

@@ -22,6 +22,10 @@ pub(crate) trait Beside {
     fn cpu(&self) -> Result<Duration>;
     /// CPU time in user space so far.
     fn user_time(&self) -> Result<Duration>;
+    /// CPU time so far of what reads its output, where that is a process of its own.
+    fn reader(&self) -> Result<Duration> {
+        Ok(Duration::ZERO)
+    }
     /// Ends it in good order; what it counted.
     fn stop(self: Box<Self>) -> Result<Counts>;
 }
@@ -91,10 +95,15 @@ pub(crate) fn sample(program: &Path, flags: Option<&[&str]>, load: &dyn Load) ->
 
 /// Runs a load beside what watches it already, and ends that; or alone.
 pub(crate) fn sample_beside(beside: Option<Box<dyn Beside>>, load: &dyn Load) -> Result<Sample> {
-    let clocks = || -> Result<[Duration; 3]> {
+    let clocks = || -> Result<[Duration; 4]> {
         let daemon =
             |read: fn(&dyn Beside) -> Result<Duration>| beside.as_deref().map_or(Ok(Duration::ZERO), read);
-        Ok([machine::busy()?, daemon(|it| it.cpu())?, daemon(|it| it.user_time())?])
+        Ok([
+            machine::busy()?,
+            daemon(|it| it.cpu())?,
+            daemon(|it| it.user_time())?,
+            daemon(|it| it.reader())?,
+        ])
     };
     let begin = Instant::now();
     let before = clocks()?;
@@ -103,8 +112,8 @@ pub(crate) fn sample_beside(beside: Option<Box<dyn Beside>>, load: &dyn Load) ->
     let after = clocks()?;
     let whole = begin.elapsed() * u32::try_from(machine::cpus())?;
     let micros = |time: Duration| time.as_secs_f64() * 1e6 / outcome.units;
-    let [busy, daemon, user] = [0, 1, 2].map(|clock| after[clock].saturating_sub(before[clock]));
-    let own = outcome.cpu + daemon;
+    let [busy, daemon, user, reader] = [0, 1, 2, 3].map(|clock| after[clock].saturating_sub(before[clock]));
+    let own = outcome.cpu + daemon + reader;
     Ok(Sample {
         busy: micros(busy),
         own: micros(own),

@@ -26,7 +26,9 @@ const LANES: u32 = 2;
 /// in TIME_WAIT are used again after a second. <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_ipv4.c#L110-L177>
 pub(crate) const MOST: u32 = 24_000;
 
-/// Records that tcptrace makes of one connection, both ends together: into CLOSE_WAIT, and out of it.
+/// Changes of state of one connection, both ends together.
+pub(crate) const CHANGES: f64 = 10.0;
+/// Those of which tcptrace makes a record: into CLOSE_WAIT, and out of it.
 pub(crate) const TOLD: f64 = 2.0;
 
 /// The address family of a storm.

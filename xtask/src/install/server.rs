@@ -1,4 +1,5 @@
-//! Servers and clients to test and to measure with: unpacked, never installed, since Debian starts what it installs.
+//! Servers, clients and tools to test and to measure with: unpacked, never installed, since Debian starts what it
+//! installs.
 
 use super::apt::Apt;
 use anyhow::{Context as _, Result};
@@ -41,13 +42,34 @@ pub(crate) const WRK: Server = Server {
     programs: &["usr/bin/wrk"],
 };
 
+/// The bcc tools that need no compiler where they run.
+pub(crate) const LIBBPF_TOOLS: Server = Server {
+    what: "libbpf-tools: unpacked into target/tools, not installed",
+    package: "libbpf-tools",
+    programs: &["usr/sbin/tcpstates", "usr/sbin/tcplife"],
+};
+
+/// bpftrace, with the parts of LLVM that it compiles with.
+pub(crate) const BPFTRACE: Server = Server {
+    what: "bpftrace: unpacked into target/tools, not installed",
+    package: "bpftrace",
+    programs: &["usr/bin/bpftrace"],
+};
+
+/// tcpdump.
+pub(crate) const TCPDUMP: Server = Server {
+    what: "tcpdump: unpacked into target/tools, not installed",
+    package: "tcpdump",
+    programs: &["usr/bin/tcpdump"],
+};
+
 /// A Debian package.
 #[derive(Debug)]
 pub(crate) struct Server {
     /// Its line in the announcement.
     pub(crate) what: &'static str,
     /// Its name, and that of its folder.
-    package: &'static str,
+    pub(crate) package: &'static str,
     /// What is used of it and of its dependencies, below the root of the file system.
     programs: &'static [&'static str],
 }
