@@ -23,6 +23,7 @@ mod verb {
 }
 
 use anyhow::Result;
+use bench::growth::holder;
 use std::{
     env,
     process::{Command, ExitCode},
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
             print!("{}", help());
             return ExitCode::SUCCESS;
         }
+        [holder::ARGUMENT, rest @ ..] => holder::play(rest),
         [name, rest @ ..] => match VERBS.iter().find(|verb| verb.name() == *name) {
             Some(verb) => (verb.run)(rest),
             None => Err(misuse(&format!("there is no verb {name:?}"))),

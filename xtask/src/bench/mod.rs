@@ -2,6 +2,7 @@
 
 pub(crate) mod counts;
 mod engine;
+pub(crate) mod growth;
 pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod part;

@@ -1,6 +1,6 @@
 //! What `cargo xtask bench` is made of: parts, each of them a table of its own.
 
-use super::{engine, peers, ring, storms, trial::Report, unrelated};
+use super::{engine, growth, peers, ring, storms, trial::Report, unrelated};
 use crate::install::Purpose;
 use anyhow::Result;
 use std::path::Path;
@@ -64,6 +64,14 @@ pub(crate) const PARTS: &[Part] = &[
         about: peers::about,
         minutes: peers::minutes,
         measure: peers::measure,
+    },
+    Part {
+        name: "growth",
+        purpose: Purpose::Building,
+        loads: true,
+        about: growth::about,
+        minutes: growth::minutes,
+        measure: growth::measure,
     },
     Part {
         name: "ring",
