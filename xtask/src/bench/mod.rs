@@ -2,6 +2,7 @@
 
 pub(crate) mod counts;
 mod engine;
+mod floods;
 pub(crate) mod growth;
 pub(crate) mod load;
 pub(crate) mod machine;

@@ -1,6 +1,6 @@
 //! What `cargo xtask bench` is made of: parts, each of them a table of its own.
 
-use super::{engine, growth, peers, ring, storms, trial::Report, unrelated};
+use super::{engine, floods, growth, peers, ring, storms, trial::Report, unrelated};
 use crate::install::Purpose;
 use anyhow::Result;
 use std::path::Path;
@@ -80,5 +80,13 @@ pub(crate) const PARTS: &[Part] = &[
         about: ring::about,
         minutes: ring::minutes,
         measure: ring::measure,
+    },
+    Part {
+        name: "floods",
+        purpose: Purpose::Building,
+        loads: true,
+        about: floods::about,
+        minutes: |_| 1,
+        measure: floods::measure,
     },
 ];

@@ -26,20 +26,24 @@ pub(crate) fn run(arguments: &[&str]) -> Result<ExitCode> {
         );
     }
     install::ensure(Purpose::Judging)?;
+    finish(command()?.args(arguments))
+}
+
+/// The crate of that name, built, with what it has to know of this machine and this checkout.
+pub(crate) fn command() -> Result<Command> {
     if !install::status(cargo_build().args(["--package", "accuracy", "--release"]))?.success() {
         bail!("tcptrace does not build");
     }
     let built = place::own_target().join("release");
     let path = install::path();
     let folders = server::postgres_folder().into_iter().chain(env::split_paths(&path));
-    finish(
-        Command::new(built.join("accuracy"))
-            .arg("--program")
-            .arg(built.join("tcptrace"))
-            .arg("--document")
-            .arg(place::workspace().join(DOCUMENT))
-            .args(["--machine", &machine::describe()])
-            .args(arguments)
-            .env("PATH", env::join_paths(folders)?),
-    )
+    let mut command = Command::new(built.join("accuracy"));
+    command
+        .arg("--program")
+        .arg(built.join("tcptrace"))
+        .arg("--document")
+        .arg(place::workspace().join(DOCUMENT))
+        .args(["--machine", &machine::describe()])
+        .env("PATH", env::join_paths(folders)?);
+    Ok(command)
 }
