@@ -13,6 +13,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use tracer_common::State;
 
 use super::diag::{Backlog, Report, SocketDiag};
+use super::link::Links;
 
 /// How often a state is asked for while it is awaited; the kernel offers no signal for a queued or parked socket.
 const STATE_PERIOD: Duration = Duration::from_millis(1);
@@ -74,6 +75,15 @@ impl Namespace {
                 .join()
         });
         done.map_err(|_| anyhow!("the work inside a network namespace panicked"))?
+    }
+
+    /// Brings `lo` up.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn raise_loopback(&self) -> Result<()> {
+        let links = Links::open(self)?;
+        links.set_up(links.index("lo")?)
     }
 
     /// Sets a network sysctl (`net.ipv4.tcp_fin_timeout`) in this namespace alone.

@@ -51,6 +51,23 @@ pub(crate) fn user_time(pid: u32) -> Result<Duration> {
     times(&format!("/proc/{pid}/stat")).map(|[user, ..]| user)
 }
 
+/// CPU time of a process, in ticks, and of its threads that have ended too.
+pub(crate) fn time_of(pid: u32) -> Result<Duration> {
+    times(&format!("/proc/{pid}/stat")).map(|[user, kernel, ..]| user + kernel)
+}
+
+/// Resident memory of a process, in millions of bytes.
+pub(crate) fn resident_mb(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/status");
+    parse_resident(&read(&path)?).with_context(|| format!("{path} is not as expected"))
+}
+
+fn parse_resident(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u32 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(f64::from(kib) * 1_024.0 / 1e6)
+}
+
 /// CPU time of all children of this process that have ended and were waited for, in ticks.
 pub(crate) fn cpu_of_children() -> Result<Duration> {
     times("/proc/self/stat").map(|[_, _, user, kernel]| user + kernel)
@@ -131,6 +148,14 @@ mod tests {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 100 200 0 0 5 6 7 8 20 0 1 0 9\n";
         assert_eq!(parse_times(stat), Some([5, 6, 7, 8].map(|ticks| TICK * ticks)));
         assert_eq!(parse_times("7 (a) S 1 7"), None);
+    }
+
+    #[test]
+    fn memory_is_told_in_kib() -> Result<()> {
+        assert_eq!(parse_resident("VmHWM:\t  9 kB\nVmRSS:\t   1000 kB\n"), Some(1.024));
+        assert_eq!(parse_resident("VmHWM:\t  9 kB\n"), None);
+        assert!(resident_mb(std::process::id())? > 0.0);
+        Ok(())
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What `cargo xtask bench` is made of: parts, each of them a table of its own.
 
-use super::{engine, floods, growth, peers, ring, storms, trial::Report, unrelated};
+use super::{
+    engine, floods, growth, latency, peers, polling, ring, start, storms, trial::Report, unrelated,
+};
 use crate::install::Purpose;
 use anyhow::Result;
 use std::path::Path;
@@ -88,5 +90,29 @@ pub(crate) const PARTS: &[Part] = &[
         about: floods::about,
         minutes: |_| 1,
         measure: floods::measure,
+    },
+    Part {
+        name: "latency",
+        purpose: Purpose::Building,
+        loads: true,
+        about: latency::about,
+        minutes: latency::minutes,
+        measure: latency::measure,
+    },
+    Part {
+        name: "start",
+        purpose: Purpose::Building,
+        loads: true,
+        about: start::about,
+        minutes: |_| 1,
+        measure: start::measure,
+    },
+    Part {
+        name: "polling",
+        purpose: Purpose::Building,
+        loads: true,
+        about: polling::about,
+        minutes: polling::minutes,
+        measure: polling::measure,
     },
 ];

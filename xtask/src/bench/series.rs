@@ -30,6 +30,13 @@ pub(crate) fn interval(series: &[f64]) -> Option<(f64, f64)> {
     Some((*medians.get(cut)?, *medians.get(RESAMPLES - 1 - cut)?))
 }
 
+/// The smallest value that at least this share of a series does not exceed. None of an empty series.
+pub(crate) fn percentile(series: &[f64], share: f64) -> Option<f64> {
+    let sorted = sorted(series.to_vec());
+    let all = f64::from(u32::try_from(sorted.len()).ok()?);
+    sorted.iter().zip(1_u32..).find(|(_, rank)| f64::from(*rank) >= all * share).map(|(value, _)| *value)
+}
+
 fn sorted(mut series: Vec<f64>) -> Vec<f64> {
     series.sort_by(f64::total_cmp);
     series
@@ -67,6 +74,16 @@ mod tests {
         assert_eq!(even, Some(Spread { median: 2.5, least: 1.0, most: 4.0 }));
         assert_eq!(spread(&[3.0, 1.0, 2.0]).map(|spread| spread.median), Some(2.0));
         assert_eq!(spread(&[]), None);
+    }
+
+    #[test]
+    fn a_percentile_is_a_value_of_the_series() {
+        let series: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        assert_eq!(percentile(&series, 0.99), Some(198.0));
+        assert_eq!(percentile(&series, 0.5), Some(100.0));
+        assert_eq!(percentile(&series, 1.0), Some(200.0));
+        assert_eq!(percentile(&[7.0], 0.99), Some(7.0));
+        assert_eq!(percentile(&[], 0.99), None);
     }
 
     #[test]

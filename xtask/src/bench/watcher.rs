@@ -38,6 +38,11 @@ impl Watcher {
         ensure!(first.contains("\"type\":\"start\""), "tcptrace began with {first}");
         Ok(watcher)
     }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
 }
 
 impl Beside for Watcher {
