@@ -100,8 +100,7 @@ impl Current {
     /// <https://github.com/torvalds/linux/blob/v6.12/kernel/exit.c#L915-L948>
     #[inline(always)]
     pub(crate) fn last(self) -> bool {
-        let signal = load::<usize>(self.0, offset!(task_signal));
-        peek::<i32>(signal, offset!(signal_live)) == 0
+        peek::<i32>(self.signal(), offset!(signal_live)) == 0
     }
 
     /// The status bits of its thread information.
@@ -132,8 +131,21 @@ impl Current {
             return 0;
         }
         let code: i32 = load(self.0, offset!(task_exit_code));
-        let signal = load::<usize>(self.0, offset!(task_signal));
-        if code != 0 && peek::<usize>(signal, offset!(signal_oom)) != 0 { code | OUT_OF_MEMORY } else { code }
+        if code != 0 && peek::<usize>(self.signal(), offset!(signal_oom)) != 0 {
+            code | OUT_OF_MEMORY
+        } else {
+            code
+        }
+    }
+
+    /// The address of what its process' threads share.
+    ///
+    /// By the helper: for a load of a pointer from a task that it trusts the verifier searches all types of the kernel by
+    /// name, on every path, and this is seldom needed. `type_is_trusted()`,
+    /// <https://github.com/torvalds/linux/blob/v6.12/kernel/bpf/verifier.c>
+    #[inline(always)]
+    fn signal(self) -> usize {
+        peek(self.0 as usize, offset!(task_signal))
     }
 }
 
