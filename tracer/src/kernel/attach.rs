@@ -3,13 +3,14 @@
 use super::{
     btf, calls, functions,
     hooks::{Hook, Lack, Point},
+    preload::load_one,
     probes::{Refusal, refusal},
     way::{Way, ways},
 };
 use crate::backend::Backend;
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, Iter, Program, ProgramError},
+    programs::{BtfTracePoint, Program},
 };
 use tracer_common::layout::Numbers;
 
@@ -50,6 +51,33 @@ pub(super) struct Means {
 /// How the name of a hook's second program ends.
 pub(super) const SECOND: &str = "_nested";
 
+/// Whether the first thing that [`start`] tries for a hook is to load a program for its event.
+pub(super) fn begins_with_event(
+    hook: &Hook,
+    options: Options,
+    means: Means,
+    numbers: &Numbers,
+    types: &btf::Btf,
+) -> bool {
+    let event = match hook.point {
+        Point::Tracepoint(name) => types.tracepoint_args(name).is_some(),
+        Point::Iterator(..) => true,
+        Point::Functions(_) | Point::Calls(_) => false,
+    };
+    event && ways_to(hook, options, means, numbers, types).first() == Some(&Way::Tracepoint)
+}
+
+/// The ways to try for a hook, best first.
+fn ways_to(hook: &Hook, options: Options, means: Means, numbers: &Numbers, types: &btf::Btf) -> Vec<Way> {
+    let absent = matches!(hook.point, Point::Tracepoint(name) if types.tracepoint_args(name).is_none());
+    let probes = means.probed && functions::has_kernel_probes();
+    let mut ways = ways(options.backend, hook, numbers, means.own_types && !absent, probes);
+    if hook.taxes_calls && options.no_syscalls {
+        ways.retain(|way| *way != Way::Tracepoint);
+    }
+    ways
+}
+
 /// Attaches a hook by the best means that are to be had.
 pub(super) fn start(
     ebpf: &mut Ebpf,
@@ -60,12 +88,7 @@ pub(super) fn start(
     types: &btf::Btf,
     btf: &Btf,
 ) -> Result<Attached, Refusal> {
-    let absent = matches!(hook.point, Point::Tracepoint(name) if types.tracepoint_args(name).is_none());
-    let probes = means.probed && functions::has_kernel_probes();
-    let mut ways = ways(options.backend, hook, numbers, means.own_types && !absent, probes);
-    if hook.taxes_calls && options.no_syscalls {
-        ways.retain(|way| *way != Way::Tracepoint);
-    }
+    let ways = ways_to(hook, options, means, numbers, types);
     let mut first = None;
     let ways_to_it = ways.len();
     for way in ways {
@@ -137,8 +160,9 @@ fn start_at_event(
                 return Err(Refusal::absent(format!("this kernel has no tracepoint {name}")));
             }
             for name in &attached.programs {
-                let program: &mut BtfTracePoint = program(ebpf, name)?;
-                let started = program.load(hook.point.name(), btf).and_then(|()| program.attach());
+                let program = program(ebpf, name)?;
+                let started = load_one(program, hook.point, btf)
+                    .and_then(|()| <&mut BtfTracePoint>::try_from(program)?.attach());
                 started.map_err(|error| refusal(&error))?;
             }
         }
@@ -157,20 +181,15 @@ fn start_at_event(
                     )));
                 }
             }
-            let program: &mut Iter = program(ebpf, hook.program)?;
-            program.load(name, btf).map_err(|error| refusal(&error))?;
+            load_one(program(ebpf, hook.program)?, hook.point, btf).map_err(|error| refusal(&error))?;
             attached.way = Way::Iterator;
         }
     }
     Ok(attached)
 }
 
-/// A program of the object, as what it is.
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, Refusal>
-where
-    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
-{
+/// A program of the object.
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, Refusal> {
     let found = ebpf.program_mut(name);
-    let found = found.ok_or_else(|| Refusal::absent("the program is not in the object".to_owned()))?;
-    found.try_into().map_err(|error| refusal(&error))
+    found.ok_or_else(|| Refusal::absent("the program is not in the object".to_owned()))
 }

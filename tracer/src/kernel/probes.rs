@@ -1,9 +1,10 @@
 //! Loads the programs, attaches them, and says of each why not. The only user of aya.
 
 use super::{
-    attach::{Attached, Means, Options, SECOND, start},
+    attach::{Attached, Means, Options, SECOND, begins_with_event, start},
     btf, counted, functions,
     hooks::{HOOKS, Hook, Nests},
+    preload,
     refusal::no_maps,
     vocabulary::Vocabulary,
 };
@@ -177,6 +178,11 @@ impl Probes {
         let log = options.log.then(|| EbpfLogger::init(&mut ebpf)).transpose();
         let log = log.context("reading the log of the BPF programs")?;
         let applies = |hook: &&Hook| means.probed || !hook.by_address;
+        let event = |hook: &&Hook| {
+            leave_out(hook).is_none() && begins_with_event(hook, options, means, &numbers, types)
+        };
+        let events: Vec<&Hook> = HOOKS.iter().filter(applies).filter(event).collect();
+        preload::load(&mut ebpf, &events, &numbers, &btf);
         let statuses = HOOKS.iter().filter(applies).map(|hook| {
             let outcome = match leave_out(hook) {
                 Some(why) => Err(Refusal::unwanted(why)),
