@@ -28,7 +28,7 @@ pub(super) struct Polls {
     namespaces_due: Instant,
 }
 
-/// How often namespaces that nobody else uses are let go of.
+/// How often namespaces that nobody else uses are let go of, unless finding them takes too long for that.
 const NAMESPACES_PERIOD: Duration = Duration::from_secs(10);
 
 impl Polls {
@@ -69,10 +69,13 @@ impl Live {
     /// Looks at what is due.
     pub(super) fn poll(&mut self) -> Result<()> {
         if Instant::now() >= self.polls.namespaces_due {
-            self.polls.namespaces_due = Instant::now() + NAMESPACES_PERIOD;
+            let (began, used) = (Instant::now(), clock::own_cpu_time()?);
             self.looks.refresh()?;
             self.polls.queues.retain(|netns| self.looks.knows(netns));
             self.turn_books()?;
+            let cost = clock::own_cpu_time()?.saturating_sub(used);
+            tracing::debug!("finding the namespaces took {cost:?}");
+            self.polls.namespaces_due = began + self.polls.apart(NAMESPACES_PERIOD, cost);
         }
         self.find_strangers()?;
         if self.polls.polling.queues && Instant::now() >= self.polls.queues_due {
