@@ -106,6 +106,8 @@ pub fn run(arguments: &WatchArgs) -> Result<Exit> {
         Writer::begin(BufWriter::new(file), &Preface::new(&host, kernel_release()))
     });
     let recorder = recorder.transpose()?;
+    // The kernel's types are needed no more: 10 MB.
+    drop((types, vocabulary));
     let reasons = host.reset_reasons.clone();
     let period = host.time(&POLL_PERIOD);
     let mut engine = Engine::new(host, Capacity::default(), |pattern| active(arguments, pattern));
