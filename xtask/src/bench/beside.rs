@@ -25,10 +25,10 @@ pub(crate) fn build(name: &str) -> Result<PathBuf> {
     executable(&messages).with_context(|| format!("cargo does not say where the bench {name} is"))
 }
 
-/// The last program in what cargo says.
+/// The bench in what cargo says, which builds tcptrace on the way.
 fn executable(messages: &str) -> Option<PathBuf> {
-    let path = messages.lines().rev().find_map(|line| line.split_once("\"executable\":\""))?.1;
-    path.split('"').next().map(PathBuf::from)
+    let bench = messages.lines().find(|line| line.contains("\"kind\":[\"bench\"]"))?;
+    bench.split_once("\"executable\":\"")?.1.split('"').next().map(PathBuf::from)
 }
 
 /// Sockets to which nothing happens, in network namespaces of their own. They go when this is dropped, or this process ends
@@ -74,10 +74,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_is_the_last_that_was_built() {
-        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":\"/t/build\",\"fresh\":true}\n\
-                        {\"reason\":\"compiler-artifact\",\"executable\":\"/t/sockets\",\"fresh\":true}\n\
-                        {\"reason\":\"compiler-artifact\",\"executable\":null}\n\
+    fn the_bench_is_not_taken_for_tcptrace() {
+        let messages = "{\"target\":{\"kind\":[\"lib\"]},\"executable\":null}\n\
+                        {\"target\":{\"kind\":[\"bench\"],\"name\":\"sockets\"},\"executable\":\"/t/sockets\",\"fresh\":true}\n\
+                        {\"target\":{\"kind\":[\"bin\"]},\"executable\":\"/t/tcptrace\",\"fresh\":true}\n\
                         {\"reason\":\"build-finished\",\"success\":true}\n";
         assert_eq!(executable(messages), Some("/t/sockets".into()));
         assert_eq!(executable("{\"reason\":\"build-finished\",\"success\":true}\n"), None);
