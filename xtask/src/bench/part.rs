@@ -1,8 +1,6 @@
 //! What `cargo xtask bench` is made of: parts, each of them a table of its own.
 
-use super::{
-    engine, floods, growth, latency, peers, polling, ring, start, storms, trial::Report, unrelated,
-};
+use super::{engine, floods, growth, latency, peers, polling, ring, start, storms, trial::Report, unrelated};
 use crate::install::Purpose;
 use anyhow::Result;
 use std::path::Path;

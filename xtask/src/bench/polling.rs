@@ -1,6 +1,9 @@
 //! What looking takes of a CPU where nothing happens: many open sockets, in few and in many network namespaces.
 
-use super::{beside, beside::Sockets, machine, part::Size, table::Row, trial::Report, watcher::Watcher};
+use super::{
+    beside, beside::Sockets, machine, part::Size, round::Beside as _, table::Row, trial::Report,
+    watcher::Watcher,
+};
 use anyhow::{Result, ensure};
 use std::{
     path::Path,
@@ -44,7 +47,7 @@ pub(crate) fn measure(size: Size, program: &Path, report: &mut Report) -> Result
         let watcher = Watcher::start(program, &["--quiet"])?;
         let shares: Vec<f64> = (0..windows(size)).map(|_| share(&watcher)).collect::<Result<_>>()?;
         let memory = machine::resident_mb(watcher.pid())?;
-        let counts = watcher.stop()?;
+        let counts = Box::new(watcher).stop()?;
         // Before anything of it ends.
         drop(sockets);
         ensure!(counts.lost == 0.0, "events were lost where none happened");

@@ -1,6 +1,9 @@
 //! How long `watch --json` takes until everything is attached, and the memory it then has.
 
-use super::{beside, beside::Sockets, machine, part::Size, table::Row, trial::Report, watcher::Watcher};
+use super::{
+    beside, beside::Sockets, machine, part::Size, round::Beside as _, table::Row, trial::Report,
+    watcher::Watcher,
+};
 use anyhow::Result;
 use std::{path::Path, time::Instant};
 
@@ -38,7 +41,7 @@ fn rows(title: &str, goals: [&str; 2], size: Size, program: &Path) -> Result<[Ro
         let watcher = Watcher::start(program, &["--quiet"])?;
         times.push(began.elapsed().as_secs_f64() * 1e3);
         memory.push(machine::resident_mb(watcher.pid())?);
-        watcher.stop()?;
+        Box::new(watcher).stop()?;
     }
     Ok([
         Row::new(format!("{title}: from exec to the `start` record"), "ms", times).goal(goals[0]),
