@@ -78,13 +78,13 @@ impl Engine {
         let subject = known.filter(|_| called.call == Call::TakeError).or(attempt).unwrap_or_else(own);
         if known != Some(subject) {
             let end = called.end.unwrap_or_else(|| nothing(event, called));
-            self.ends.update(Snapshot { cookie: subject, ..end }).since = Some(event.at);
+            self.ends.update(&Snapshot { cookie: subject, ..end }).since = Some(event.at);
         }
         if let Some(end) = self.ends.get_mut(subject) {
-            end.called = Some((called.clone(), repeated));
+            end.seen().called = Some(Box::new((called.clone(), repeated)));
             let Task { pid, comm, .. } = event.task;
             let source = if called.call == Call::Connect { Source::Connect } else { Source::Io };
-            end.holder =
+            end.seen().holder =
                 Some(Owner { pid, comm, source, fd: u32::try_from(called.fd).ok(), place: called.place });
         }
         self.open_on(subject, Moment::Called, event.at);

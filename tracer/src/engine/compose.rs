@@ -96,7 +96,7 @@ fn local(view: &View<'_>, at: Time) -> Party {
             party
         }
         (None, Some(orphan)) => {
-            Party { state: Some(State::FinWait2), ..party(&orphan.last, orphan.owner, at) }
+            Party { state: Some(State::FinWait2), ..party(&orphan.last, orphan.owner(), at) }
         }
         // A case is opened for an end or an orphan, and neither leaves before it is judged.
         (None, None) => unreachable!("a case without a subject"),
@@ -114,7 +114,7 @@ fn peer(view: &View<'_>, at: Time) -> Option<Party> {
         return Some(party(&end.snapshot, end.owner(), at));
     }
     let orphan = view.peer_parked?;
-    Some(Party { state: Some(State::FinWait2), ..party(&orphan.last, orphan.owner, at) })
+    Some(Party { state: Some(State::FinWait2), ..party(&orphan.last, orphan.owner(), at) })
 }
 
 fn party(snapshot: &Snapshot, owner: Option<Owner>, at: Time) -> Party {
@@ -138,7 +138,7 @@ fn party(snapshot: &Snapshot, owner: Option<Owner>, at: Time) -> Party {
 fn reset(view: &View<'_>) -> Option<Reset> {
     let reason =
         |sent: Option<&SentReset>| sent.and_then(|reset| view.host.reason(reset.reason)).map(str::to_owned);
-    let of_orphan = |orphan: Option<&Parked>| orphan.and_then(|orphan| orphan.reset_sent);
+    let of_orphan = |orphan: Option<&Parked>| orphan.and_then(Parked::reset_sent);
     let of_end = |end: Option<&End>| end.and_then(|end| end.reset_sent);
     if view.end.is_some_and(|end| end.reset_received.is_some() && !end.reset_itself()) {
         let sent = of_end(view.peer).or(of_orphan(view.peer_parked));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     event::{Presence, Source},
-    pattern::{CATALOGUE, End, Found, Group, Listener, Moment, Pattern, Trigger, Verdict, View},
+    pattern::{CATALOGUE, End, Found, Group, Listener, Moment, Parked, Pattern, Trigger, Verdict, View},
     time::Time,
 };
 use std::time::Duration;
@@ -122,7 +122,7 @@ impl Engine {
         }
         if !case.owner_sought && self.owner_may_have_left(id) {
             if let Some(end) = self.ends.get_mut(id.subject) {
-                end.holder = None;
+                end.forget(|seen| seen.holder = None);
             }
             case.owner_sought = true;
             (case.asks_whose, case.asks_holder) = (true, true);
@@ -203,7 +203,7 @@ impl Engine {
     fn look(&mut self, id: CaseId, mut case: Case, now: Time) {
         let request = match (id.kind, self.orphans.get(id.subject)) {
             (CaseKind::Parked(_) | CaseKind::On(Moment::ResetSent), Some(orphan)) => {
-                Request::Socket { cookie: orphan.cookie, tuple: orphan.tuple }
+                Request::Socket { cookie: orphan.cookie(), tuple: orphan.tuple() }
             }
             _ if case.asks_whose => Request::Holders,
             _ => match self.ends.get(id.subject) {
@@ -302,7 +302,7 @@ impl Engine {
         let of_remainder =
             parked.is_some() && matches!(id.kind, CaseKind::On(Moment::ResetSent) | CaseKind::Parked(_));
         let end = self.ends.get(id.subject).filter(|_| !of_remainder);
-        let tuple = end.map(End::tuple).or(parked.map(|orphan| orphan.tuple));
+        let tuple = end.map(End::tuple).or(parked.map(Parked::tuple));
         let snapshot = end.map(|end| &end.snapshot).or(parked.map(|orphan| &orphan.last));
         // A call and a queue are one process' own matter; what nobody has asked for is nobody's.
         let shared = !matches!(id.kind, CaseKind::On(Moment::Called | Moment::QueueFull | Moment::Loose));

@@ -4,10 +4,12 @@
 //! says when it wants to be called again. What it found, what it wants to know and what it let go of is taken
 //! with [`Engine::take_findings`] and [`Engine::take_requests`].
 
+mod aged;
 mod calls;
 mod case;
 mod compose;
 mod counting;
+mod index;
 mod judge;
 mod listeners;
 mod loose;
@@ -131,8 +133,6 @@ pub struct Engine {
     cases: Cases,
     stays: Stays,
     storms: Storms,
-    /// Closed ends, in the order of their closing.
-    closed: std::collections::VecDeque<(Time, Cookie)>,
     findings: Vec<Finding>,
     requests: Vec<Request>,
     /// The second that runs, and the looks asked for in it.
@@ -172,7 +172,6 @@ impl Engine {
             scans: true,
             cases: Cases::default(),
             storms: Storms::default(),
-            closed: std::collections::VecDeque::new(),
             findings: Vec::new(),
             requests: Vec::new(),
             looks: (Time(0), 0),
@@ -208,7 +207,7 @@ impl Engine {
             self.cases.next(),
             self.stays.next(),
             self.storms.next(),
-            self.closed.front().map(|(at, _)| *at + KEEP_CLOSED),
+            self.ends.next_leaving(),
         ];
         waits.into_iter().flatten().min().unwrap_or(Time::NEVER)
     }
@@ -225,8 +224,8 @@ impl Engine {
 
     /// Ends a run: judges what is open without waiting any more, and lets go of what storms hold.
     pub fn finish(&mut self) {
-        while let Some(event) = self.order.pop(Time::NEVER) {
-            self.take(&event);
+        while let Some(mut event) = self.order.pop(Time::NEVER) {
+            self.take(&mut event);
         }
         let mut open: Vec<_> = self.cases.iter().map(|(id, case)| (case.occasion.at(), id)).collect();
         open.sort_unstable();
@@ -254,9 +253,10 @@ impl Engine {
     /// Handles everything that is due, in the order of its time.
     fn settle(&mut self) {
         let now = self.now;
-        while let Some(event) = self.order.pop(now) {
+        while let Some(mut event) = self.order.pop(now) {
             self.due(event.at);
-            self.take(&event);
+            self.take(&mut event);
+            self.order.reuse(event);
         }
         // What may still be preceded by an event in the window is not due yet.
         self.due(now - order::WINDOW);
@@ -280,13 +280,13 @@ impl Engine {
 
     /// Forgets closed ends that nothing can refer to any more.
     fn forget(&mut self, now: Time) {
-        while let Some((_, cookie)) = self.closed.pop_front_if(|(at, _)| *at + KEEP_CLOSED <= now) {
+        while let Some(cookie) = self.ends.left(now) {
             let Some(end) = self.ends.get(cookie) else { continue };
             // A cookie may have come back to life: a socket that connects again after a failure.
             let again = end.failed.is_some_and(|(at, ..)| at + KEEP_CLOSED > now);
-            if end.keep_until.is_some_and(|until| until > now) {
-                self.closed.push_back((now, cookie));
-            } else if end.snapshot.state != State::CloseWait && !again {
+            if again || end.keep_until.is_some_and(|until| until > now) {
+                self.ends.leave(cookie, now);
+            } else if end.snapshot.state != State::CloseWait {
                 self.ends.remove(cookie);
             }
         }

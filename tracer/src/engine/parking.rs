@@ -21,34 +21,24 @@ const BEFORE_EXPIRY: (Duration, Duration) = (Duration::from_millis(100), Duratio
 
 impl Engine {
     /// An orphan becomes a remainder of which the kernel tells no more.
-    pub(super) fn park(&mut self, at: Time, end: Snapshot) {
+    pub(super) fn park(&mut self, at: Time, end: &Snapshot) {
         let told = self.ends.get(end.cookie).map(|end| end.told.clone()).unwrap_or_default();
         if self.cases.any(end.cookie) {
             self.remember_closed(at, end);
         } else {
             self.ends.remove(end.cookie);
         }
-        let orphan = Parked {
-            cookie: end.cookie,
-            tuple: end.tuple(),
-            closed: Time::seen(end.past.fin_sent_ns),
-            at,
-            stays: self.stay_of(&end),
-            owner: end.owner(),
-            last: end,
-            reset_sent: None,
-            told,
-        };
+        let stays = self.stay_of(end);
         for (index, pattern) in CATALOGUE.iter().enumerate().filter(|(index, _)| self.active[*index]) {
             for trigger in pattern.triggers {
                 if let Trigger::Parked(after) = trigger {
-                    let stays = self.host.time(after).min(orphan.stays);
-                    let margin = (stays / 10).clamp(BEFORE_EXPIRY.0, BEFORE_EXPIRY.1);
-                    self.stays.park(index, end.cookie, at + stays - margin);
+                    let judged = self.host.time(after).min(stays);
+                    let margin = (judged / 10).clamp(BEFORE_EXPIRY.0, BEFORE_EXPIRY.1);
+                    self.stays.park(index, end.cookie, at + judged - margin);
                 }
             }
         }
-        self.orphans.insert(orphan);
+        self.orphans.insert(Parked::new(*end, at, stays, told));
         self.touch_peers(end.tuple(), at);
     }
 
@@ -70,15 +60,5 @@ pub(super) fn unseen_orphan(cookie: Cookie, tuple: Tuple, event: &Event) -> Park
         Snapshot { cookie, state: State::TimeWait, socket: Socket::default(), past: Past::default() };
     last.socket.tuple = tuple;
     last.past.flags = PREEXISTING;
-    Parked {
-        cookie,
-        tuple,
-        closed: None,
-        at: event.at,
-        stays: FIN_TIMEOUT,
-        owner: None,
-        last,
-        reset_sent: None,
-        told: Vec::new(),
-    }
+    Parked::new(last, event.at, FIN_TIMEOUT, Vec::new())
 }

@@ -20,7 +20,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_mins(1);
 
 impl Engine {
     /// A look at a socket that is open.
-    pub(super) fn looked_at(&mut self, at: Time, end: Snapshot) {
+    pub(super) fn looked_at(&mut self, at: Time, end: &Snapshot) {
         if end.mptcp() || end.dead() || !matches!(end.state, State::Established | State::CloseWait) {
             return;
         }
@@ -33,14 +33,15 @@ impl Engine {
     }
 
     /// The peer's window is closed, and data waits.
-    fn stalled(&mut self, at: Time, end: Snapshot) {
+    fn stalled(&mut self, at: Time, end: &Snapshot) {
         let since = self.ends.get(end.cookie).and_then(|known| known.stalled);
         // Had the window opened in between, something would have been sent.
         let since = since.filter(|(_, next)| *next == end.socket.snd_nxt).map_or(at, |(since, _)| since);
         self.keep_awhile(at, end);
         if let Some(known) = self.ends.get_mut(end.cookie) {
-            known.stalled = Some((since, end.socket.snd_nxt));
-            known.keep_until = Some(at + BETWEEN_LOOKS);
+            let seen = known.seen();
+            seen.stalled = Some((since, end.socket.snd_nxt));
+            seen.keep_until = Some(at + BETWEEN_LOOKS);
         }
         if self.ends.get(end.cookie).is_some_and(|known| known.stall_told == Some(end.socket.snd_nxt)) {
             return;
@@ -69,14 +70,16 @@ impl Engine {
             flags: if listener.is_some_and(|listener| listener.in_cgroup) { IN_CGROUP } else { 0 },
             ..Socket::default()
         };
-        self.keep_awhile(at, Snapshot { cookie, state: State::Listen, socket, past });
+        self.keep_awhile(at, &Snapshot { cookie, state: State::Listen, socket, past });
         let waits = self.cases.contains(CaseId { subject: cookie, kind: CaseKind::On(Moment::QueueFull) });
         if let Some(end) = self.ends.get_mut(cookie) {
             // What an earlier look has found is still to be told.
             let earlier = end.queue.filter(|_| waits);
             let since = earlier.map_or(full_since, |(_, since)| since);
-            end.queue = Some((earlier.map_or(look, |(earlier, _)| earlier.and(&look)), since));
-            end.half_open = half_open.or(end.half_open.filter(|_| waits));
+            let half_open = half_open.or(end.half_open().filter(|_| waits));
+            let seen = end.seen();
+            seen.queue = Some((earlier.map_or(look, |(earlier, _)| earlier.and(&look)), since));
+            seen.half_open = half_open.map(Box::new);
         }
         self.open_on(cookie, Moment::QueueFull, at);
     }

@@ -26,14 +26,15 @@ impl Engine {
         // The call owns the socket and has taken its error; whatever ended the connection did neither.
         then.socket.flags &= !socket::OWNED;
         then.socket.err = errno.number();
-        let entry = self.ends.update(then);
-        entry.failed = Some((at, old, errno));
+        let entry = self.ends.update(&then);
         entry.observe(at, call, errno);
-        entry.unseen = true;
+        let seen = entry.seen();
+        seen.failed = Some((at, old, errno));
+        seen.unseen = true;
         if errno == Errno::ECONNRESET {
-            entry.reset_received = Some((at, Snapshot { state: old, ..then }));
+            seen.reset_received = Some((at, Snapshot { state: old, ..then }));
         }
-        self.closed.push_back((at, end.cookie));
+        self.ends.leave(end.cookie, at);
         self.open(end.cookie, CaseKind::On(Moment::Failed), Occasion::Failed { at, old, errno });
     }
 }

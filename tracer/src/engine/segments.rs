@@ -22,7 +22,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(150);
 
 impl Engine {
     /// A segment is sent again, and that is news.
-    pub(super) fn resent(&mut self, at: Time, end: Snapshot, resent: Resent) {
+    pub(super) fn resent(&mut self, at: Time, end: &Snapshot, resent: Resent) {
         if matches!(end.state, State::SynSent | State::SynRecv | State::Close) {
             return;
         }
@@ -35,30 +35,31 @@ impl Engine {
         for (_, moment) in moments.into_iter().filter(|(holds, _)| *holds) {
             self.keep_awhile(at, end);
             if let Some(known) = self.ends.get_mut(end.cookie) {
-                known.resent = Some(resent);
+                known.seen().resent = Some(resent);
             }
             self.open_on(end.cookie, moment, at);
         }
     }
 
     /// A segment that came for an open connection is thrown away.
-    pub(super) fn dropped(&mut self, at: Time, end: Snapshot, why: Drop, segment: Segment) {
+    pub(super) fn dropped(&mut self, at: Time, end: &Snapshot, why: Drop, segment: Segment) {
         self.keep_awhile(at, end);
         let Some(known) = self.ends.get_mut(end.cookie) else { return };
         if why == Drop::Syn {
-            known.refused_syn = Some(at);
+            known.seen().refused_syn = Some(at);
         } else {
             known.refuse(at, why, segment);
-            known.keep_until = known.keep_until.max(Some(at + REFUSED_WITHIN));
+            let seen = known.seen();
+            seen.keep_until = seen.keep_until.max(Some(at + REFUSED_WITHIN));
             self.open_on(end.cookie, Moment::ResetRefused, at);
         }
     }
 
     /// An end is connected that has answered something by a RST before.
-    pub(super) fn connected_after_reset(&mut self, at: Time, end: Snapshot) {
+    pub(super) fn connected_after_reset(&mut self, at: Time, end: &Snapshot) {
         let known = self.ends.get(end.cookie).is_some_and(|known| known.reset_connecting().is_some());
         if known {
-            self.ends.update(end).connected = Some(at);
+            self.ends.update(end).seen().connected = Some(at);
             self.touch(end.cookie, at);
         }
     }
@@ -72,19 +73,21 @@ impl Engine {
         if asked.again() < ANSWERS_AGAIN || !asked.repeated() || asked.syn_queue_full() {
             return;
         }
-        let same = |cookie: &&Cookie| self.ends.get(**cookie).is_some_and(|end| is_of(end, asked));
-        let known = self.ends.with_addresses(asked.tuple).iter().find(same).copied();
+        let known = self.ends.with_addresses(asked.tuple).find(|end| is_of(end, asked));
+        let known = known.map(|end| end.snapshot.cookie);
         let cookie = known.unwrap_or_else(|| self.calls.next_subject());
         if known.is_none() {
-            self.keep_awhile(at, self.stand_in(cookie, asked));
+            self.keep_awhile(at, &self.stand_in(cookie, asked));
         }
         let Some(end) = self.ends.get_mut(cookie) else { return };
         // Counted from 0 again: the client tries once more from the same port.
-        if end.half_open.is_some_and(|before| before.resent >= asked.resent) {
-            end.told.clear();
+        let again = end.half_open().is_some_and(|before| before.resent >= asked.resent);
+        let seen = end.seen();
+        if again {
+            seen.told.clear();
         }
-        end.half_open = Some(*asked);
-        end.keep_until = Some(at + CONNECT_TIMEOUT);
+        seen.half_open = Some(Box::new(*asked));
+        seen.keep_until = Some(at + CONNECT_TIMEOUT);
         // What is told of an attempt stays true.
         if end.told.is_empty() {
             self.open_on(cookie, Moment::HalfOpen, at);
@@ -108,10 +111,10 @@ impl Engine {
             let cookie = self.calls.next_subject();
             let socket = Socket { tuple, ..Socket::default() };
             let snapshot = Snapshot { cookie, state: State::Close, socket, past: Past::default() };
-            let end = self.ends.update(snapshot);
+            let end = self.ends.update(&snapshot);
             end.since = Some(loose.at);
             let (reason, answered) = (loose.reason, Some(loose.answered));
-            end.reset_sent =
+            end.seen().reset_sent =
                 Some(SentReset { at: loose.at, state: State::Close, reason, answered, by: None });
             self.open_on(cookie, Moment::Loose, loose.at);
             self.let_go(cookie, loose.at);
@@ -122,15 +125,13 @@ impl Engine {
 
     /// Whether a socket of this host had these addresses a moment ago.
     fn asked_here(&self, tuple: Tuple) -> bool {
-        let here =
-            |cookie: &Cookie| self.ends.get(*cookie).is_some_and(|end| end.tuple().netns == tuple.netns);
-        self.ends.with_addresses(tuple).iter().any(here)
+        self.ends.with_addresses(tuple).any(|end| end.tuple().netns == tuple.netns)
     }
 
     /// What stands for something that has no socket is of no use once it was judged.
     pub(super) fn let_go(&mut self, cookie: Cookie, at: Time) {
         if self.cases.any(cookie) {
-            self.closed.push_back((at, cookie));
+            self.ends.leave(cookie, at);
         } else {
             self.ends.remove(cookie);
         }

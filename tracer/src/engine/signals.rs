@@ -47,18 +47,18 @@ impl Engine {
     pub(super) fn broken_pipe(&mut self, event: &Event, end: &Snapshot) {
         let signal = self.signals.of(event.task.tid, event.at);
         if self.ends.get(end.cookie).is_none() {
-            self.remember_closed(event.at, *end);
+            self.remember_closed(event.at, end);
         }
         if let Some(known) = self.ends.get_mut(end.cookie) {
             let Task { pid, comm, .. } = event.task;
-            known.holder.get_or_insert(Owner {
+            known.seen().holder.get_or_insert(Owner {
                 pid,
                 comm,
                 source: Source::Io,
                 fd: None,
                 place: Place::default(),
             });
-            known.piped = Some(Piped { at: event.at, by: event.task, signal, killed: None });
+            known.seen().piped = Some(Piped { at: event.at, by: event.task, signal, killed: None });
         }
         self.open_on(end.cookie, Moment::CallFailed, event.at);
     }
@@ -75,7 +75,7 @@ impl Engine {
             let Some(end) = self.ends.get_mut(id.subject) else { continue };
             // Only a send whose signal was delivered still waits here.
             let by_this = |piped: &&mut Piped| piped.by.pid == event.task.pid;
-            let Some(piped) = end.piped.as_mut().filter(by_this) else { continue };
+            let Some(piped) = end.seen().piped.as_mut().filter(by_this) else { continue };
             piped.killed = Some(event.at);
             self.judge(id, event.at);
         }

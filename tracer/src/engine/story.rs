@@ -65,8 +65,8 @@ fn of_orphan(
     reason: &impl Fn(&SentReset) -> Option<String>,
     steps: &mut Vec<Step>,
 ) {
-    past(&orphan.last, local, orphan.owner, steps);
-    if let Some(sent) = orphan.reset_sent {
+    past(&orphan.last, local, orphan.owner(), steps);
+    if let Some(sent) = orphan.reset_sent() {
         let what = Happening::ResetSent { reason: reason(&sent) };
         steps.push(Step { at: sent.at, local, what, by: None });
     }

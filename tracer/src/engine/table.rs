@@ -1,56 +1,46 @@
 //! The ends to which something happened, found by cookie, by addresses, or by sequence numbers where an address is
 //! translated on the way. Bounded: the oldest give way.
 
+use super::{
+    KEEP_CLOSED,
+    aged::{Aged, Place},
+    index::Index,
+};
 use crate::{
     event::{Cookie, Snapshot},
     pattern::End,
     time::Time,
 };
-use foldhash::fast::RandomState;
-use hashbrown::{HashMap, hash_map::Entry};
+use smallvec::SmallVec;
 use std::{collections::VecDeque, time::Duration};
 use tracer_common::{State, record::socket::Tuple};
 
-/// The ends of a table that may share addresses: one a namespace, as a rule one in all.
-type Sharing = Vec<Cookie>;
-
-/// Cookies by what several ends may share.
-struct Index<K>(HashMap<K, Sharing, RandomState>);
-
-impl<K: Copy + Eq + std::hash::Hash> Index<K> {
-    fn get(&self, key: K) -> &[Cookie] {
-        self.0.get(&key).map_or(&[], Vec::as_slice)
-    }
-
-    /// Moves an end from one key to another.
-    fn set(&mut self, cookie: Cookie, before: Option<K>, after: Option<K>) {
-        if before == after {
-            return;
-        }
-        if let Some((key, sharing)) = before.and_then(|key| Some((key, self.0.get_mut(&key)?))) {
-            sharing.retain(|other| *other != cookie);
-            if sharing.is_empty() {
-                self.0.remove(&key);
-            }
-        }
-        if let Some(key) = after {
-            self.0.entry(key).or_default().push(cookie);
-        }
-    }
-}
+/// The ends of a table that share addresses: one a namespace, as a rule one in all.
+type Sharing = SmallVec<[Place; 4]>;
 
 /// An end may have gone before the last segment of its handshake has made the other one: for as long as that is on its
 /// way from namespace to namespace.
 const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
+/// An end, and what the table itself has to know of it.
+struct Row {
+    end: End,
+    /// Counts up: the later it got its addresses, the higher.
+    addressed: u64,
+    /// Whether it is in the queue of those that will be forgotten.
+    leaving: bool,
+}
+
 /// Ends by cookie, by addresses and by sequence numbers.
 pub(super) struct Table {
-    ends: HashMap<Cookie, End, RandomState>,
-    by_addresses: Index<Tuple>,
+    rows: Aged<Row>,
+    by_cookie: Index,
+    by_addresses: Index,
     /// By what is sent next and what is expected next.
-    by_sequence: Index<(u32, u32)>,
-    /// Cookies in the order of arrival; some are gone.
-    arrivals: VecDeque<Cookie>,
+    by_sequence: Index,
+    addressed: u64,
+    /// What will be forgotten, and since when nothing is expected of it; each end once, and some that are gone.
+    leaving: VecDeque<(Time, Cookie)>,
     capacity: usize,
     /// How many gave way.
     pub(super) evicted: u64,
@@ -76,59 +66,94 @@ fn own_sequence(snapshot: &Snapshot) -> Option<(u32, u32)> {
 impl Table {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            ends: HashMap::default(),
-            by_addresses: Index(HashMap::default()),
-            by_sequence: Index(HashMap::default()),
-            arrivals: VecDeque::new(),
+            rows: Aged::default(),
+            by_cookie: Index::default(),
+            by_addresses: Index::default(),
+            by_sequence: Index::default(),
+            addressed: 0,
+            leaving: VecDeque::new(),
             capacity,
             evicted: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.rows.len()
     }
 
     pub(super) fn get(&self, cookie: Cookie) -> Option<&End> {
-        self.ends.get(&cookie)
+        self.place(cookie).map(|place| &self.rows[place].end)
     }
 
     pub(super) fn get_mut(&mut self, cookie: Cookie) -> Option<&mut End> {
-        self.ends.get_mut(&cookie)
+        self.place(cookie).map(|place| &mut self.rows[place].end)
+    }
+
+    fn place(&self, cookie: Cookie) -> Option<Place> {
+        self.by_cookie.find(cookie, |place| self.rows[place].cookie())
     }
 
     /// The end with this snapshot's cookie, brought up to date or begun.
-    pub(super) fn update(&mut self, snapshot: Snapshot) -> &mut End {
-        let cookie = snapshot.cookie;
-        if self.ends.len() >= self.capacity && !self.ends.contains_key(&cookie) {
-            self.evict();
+    pub(super) fn update(&mut self, snapshot: &Snapshot) -> &mut End {
+        let place = if let Some(place) = self.place(snapshot.cookie) {
+            // A port may be chosen, data exchanged, or a connection begun anew, since the end was last seen.
+            let before = self.rows[place].keys();
+            self.rows[place].end.snapshot = *snapshot;
+            let after = self.rows[place].keys();
+            self.unindex(place, before, after);
+            self.index(place, before, after);
+            place
+        } else {
+            if self.rows.len() >= self.capacity {
+                self.evict();
+            }
+            let row = Row { end: End::new(*snapshot), addressed: 0, leaving: false };
+            let keys = row.keys();
+            let place = self.rows.push(row);
+            let rows = &self.rows;
+            self.by_cookie.insert(snapshot.cookie, place, |place| rows[place].cookie());
+            self.index(place, (None, None), keys);
+            place
+        };
+        &mut self.rows[place].end
+    }
+
+    /// Lets an end be found by the keys that it did not have before.
+    fn index(&mut self, place: Place, before: Keys, after: Keys) {
+        if let Some(key) = after.0.filter(|_| after.0 != before.0) {
+            self.addressed += 1;
+            self.rows[place].addressed = self.addressed;
+            let rows = &self.rows;
+            self.by_addresses.insert(Some(key), place, |place| rows[place].keys().0);
         }
-        // A port may be chosen, data exchanged, or a connection begun anew, since the end was last seen.
-        let before = self.ends.get(&cookie).map(|end| end.snapshot);
-        self.index(cookie, before.as_ref(), Some(&snapshot));
-        match self.ends.entry(cookie) {
-            Entry::Occupied(entry) => {
-                let end = entry.into_mut();
-                end.snapshot = snapshot;
-                end
-            }
-            Entry::Vacant(entry) => {
-                self.arrivals.push_back(cookie);
-                entry.insert(End::new(snapshot))
-            }
+        if let Some(key) = after.1.filter(|_| after.1 != before.1) {
+            let rows = &self.rows;
+            self.by_sequence.insert(Some(key), place, |place| rows[place].keys().1);
         }
     }
 
-    fn index(&mut self, cookie: Cookie, before: Option<&Snapshot>, after: Option<&Snapshot>) {
-        self.by_addresses.set(cookie, before.and_then(own_addresses), after.and_then(own_addresses));
-        self.by_sequence.set(cookie, before.and_then(own_sequence), after.and_then(own_sequence));
+    /// Lets an end not be found any more by the keys that it has no more.
+    fn unindex(&mut self, place: Place, before: Keys, after: Keys) {
+        if before.0.is_some() && before.0 != after.0 {
+            self.by_addresses.remove(before.0, place);
+        }
+        if before.1.is_some() && before.1 != after.1 {
+            self.by_sequence.remove(before.1, place);
+        }
     }
 
-    pub(super) fn remove(&mut self, cookie: Cookie) -> Option<End> {
-        let end = self.ends.remove(&cookie)?;
-        self.index(cookie, Some(&end.snapshot), None);
-        self.forget_arrivals();
-        Some(end)
+    pub(super) fn remove(&mut self, cookie: Cookie) {
+        if let Some(place) = self.place(cookie) {
+            self.remove_at(place);
+        }
+    }
+
+    fn remove_at(&mut self, place: Place) {
+        let row = &self.rows[place];
+        let (cookie, keys) = (row.cookie(), row.keys());
+        self.unindex(place, keys, (None, None));
+        self.by_cookie.remove(cookie, place);
+        self.rows.remove(place);
     }
 
     /// The other end of a connection: swapped addresses, in the same namespace if it is there, else in the only
@@ -136,16 +161,15 @@ impl Table {
     /// sequence numbers are exactly this end's, swapped.
     pub(super) fn peer(&self, of: &Snapshot) -> Option<&End> {
         let swapped = of.tuple().swapped();
-        let sharing = self.by_addresses.get(addresses(swapped));
-        let other = |cookie: &Cookie| self.ends.get(cookie).filter(|end| end.snapshot.cookie != of.cookie);
+        let sharing = self.with_addresses(swapped).filter(|end| end.snapshot.cookie != of.cookie);
         // What connects anew from the same port is the other end of the incident, not the connection's.
-        let own = self.ends.get(&of.cookie);
+        let own = self.get(of.cookie);
         let met = |end: &&End| reset_by(of, end) || own.is_some_and(|own| reset_by(&end.snapshot, own));
-        if let Some(end) = sharing.iter().filter_map(other).find(met) {
+        if let Some(end) = sharing.clone().find(met) {
             return Some(end);
         }
         let at_once = |end: &&End| !(over(end, of) || own.is_some_and(|own| over(own, &end.snapshot)));
-        let all = sharing.iter().filter_map(other).filter(|end| mirrors(of, &end.snapshot)).filter(at_once);
+        let all = sharing.filter(|end| mirrors(of, &end.snapshot)).filter(at_once);
         let here = |end: &&End| end.tuple().netns == swapped.netns;
         // What stands for a connection without a socket has no numbers, and mirrors everything.
         let mut others = all.clone().filter(|end| !end.stands_in());
@@ -161,34 +185,67 @@ impl Table {
 
     fn translated_peer(&self, of: &Snapshot) -> Option<&End> {
         let (next, expected) = own_sequence(of)?;
-        let mut others = self.by_sequence.get((expected, next)).iter().filter(|cookie| **cookie != of.cookie);
+        let all = self.by_sequence.all(Some((expected, next)), |place| self.rows[place].keys().1);
+        let mut others =
+            all.map(|place| &self.rows[place].end).filter(|end| end.snapshot.cookie != of.cookie);
         let first = others.next()?;
-        others.next().is_none().then(|| self.ends.get(first)).flatten()
+        others.next().is_none().then_some(first)
     }
 
-    /// The ends with these addresses, whatever their namespace.
-    pub(super) fn with_addresses(&self, tuple: Tuple) -> &[Cookie] {
-        self.by_addresses.get(addresses(tuple))
+    /// The ends with these addresses, whatever their namespace, in the order in which they got them.
+    pub(super) fn with_addresses(&self, tuple: Tuple) -> impl Iterator<Item = &End> + Clone {
+        let all = self.by_addresses.all(Some(addresses(tuple)), |place| self.rows[place].keys().0);
+        let mut sharing: Sharing = all.collect();
+        sharing.sort_unstable_by_key(|place| self.rows[*place].addressed);
+        sharing.into_iter().map(|place| &self.rows[place].end)
+    }
+
+    /// An end is forgotten some time after `at`, when nothing can refer to it any more.
+    pub(super) fn leave(&mut self, cookie: Cookie, at: Time) {
+        let Some(place) = self.place(cookie) else { return };
+        if std::mem::replace(&mut self.rows[place].leaving, true) {
+            return;
+        }
+        self.leaving.push_back((at, cookie));
+        if self.leaving.len() > 64 + 2 * self.rows.len() {
+            let (by_cookie, rows) = (&self.by_cookie, &self.rows);
+            let place = |cookie| by_cookie.find(cookie, |place| rows[place].cookie());
+            self.leaving.retain(|(_, cookie)| place(*cookie).is_some_and(|place| rows[place].leaving));
+        }
+    }
+
+    /// The end that was to leave first, if it has been kept for long enough. It may be gone, or be asked to leave again.
+    pub(super) fn left(&mut self, now: Time) -> Option<Cookie> {
+        let (_, cookie) = self.leaving.pop_front_if(|(at, _)| *at + KEEP_CLOSED <= now)?;
+        if let Some(place) = self.place(cookie) {
+            self.rows[place].leaving = false;
+        }
+        Some(cookie)
+    }
+
+    /// When [`Self::left`] will next give something.
+    pub(super) fn next_leaving(&self) -> Option<Time> {
+        self.leaving.front().map(|(at, _)| *at + KEEP_CLOSED)
     }
 
     fn evict(&mut self) {
-        while let Some(cookie) = self.arrivals.pop_front() {
-            if self.remove(cookie).is_some() {
-                self.evicted += 1;
-                return;
-            }
+        if let Some(oldest) = self.rows.oldest() {
+            self.remove_at(oldest);
+            self.evicted += 1;
         }
     }
+}
 
-    /// Ends leave far more often in any order than the table is full: the queue sheds its dead entries at its
-    /// front at once, and in its middle when they are the most of it.
-    fn forget_arrivals(&mut self) {
-        while self.arrivals.front().is_some_and(|cookie| !self.ends.contains_key(cookie)) {
-            self.arrivals.pop_front();
-        }
-        if self.arrivals.len() > 64 + 2 * self.ends.len() {
-            self.arrivals.retain(|cookie| self.ends.contains_key(cookie));
-        }
+/// What an end is found by besides its cookie: addresses and sequence numbers.
+type Keys = (Option<Tuple>, Option<(u32, u32)>);
+
+impl Row {
+    fn cookie(&self) -> Cookie {
+        self.end.snapshot.cookie
+    }
+
+    fn keys(&self) -> Keys {
+        (own_addresses(&self.end.snapshot), own_sequence(&self.end.snapshot))
     }
 }
 

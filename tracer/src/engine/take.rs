@@ -9,34 +9,40 @@ use super::{
 use crate::{
     errno::Errno,
     event::{Cookie, Event, Origin, Owner, Place, Presence, Snapshot, Source, Task, What},
-    pattern::{Loose, Moment, Occasion, SentReset},
+    pattern::{End, Loose, Moment, Occasion, Parked, SentReset},
     time::Time,
 };
+use smallvec::SmallVec;
 use tracer_common::{
     State,
     record::{reset_sent::Segment, socket::Tuple},
 };
 
 impl Engine {
-    pub(super) fn take(&mut self, event: &Event) {
+    pub(super) fn take(&mut self, event: &mut Event) {
+        if let What::StateChange { end, new, .. } = &mut event.what {
+            // The hook runs before the kernel stores the new state.
+            end.state = *new;
+        }
+        let event = &*event;
         match &event.what {
             What::StateChange { end, old, new } if !end.mptcp() || listens(*old, *new) => {
-                self.state_change(event, *end, *old, *new);
+                self.state_change(event.at, end, *old, *new);
             }
             What::ResetReceived { end } if !end.mptcp() => {
-                self.ends.update(*end).reset_received = Some((event.at, *end));
+                self.ends.update(end).seen().reset_received = Some((event.at, *end));
                 self.touch(end.cookie, event.at);
             }
             What::ResetSent { origin, segment, reason } => self.reset_sent(event, origin, *segment, *reason),
             What::SendFailed { end, errno } => self.call_failed(event, end, "send", *errno),
             What::ReceiveFailed { end, errno } => self.call_failed(event, end, "recv", *errno),
             What::EofRead { end } if !end.mptcp() => {
-                self.keep_awhile(event.at, *end);
+                self.keep_awhile(event.at, end);
                 self.open_on(end.cookie, Moment::EofRead, event.at);
             }
-            What::Retransmit { end, resent, .. } if !end.mptcp() => self.resent(event.at, *end, *resent),
+            What::Retransmit { end, resent, .. } if !end.mptcp() => self.resent(event.at, end, *resent),
             What::Dropped { end, why, segment } if !end.mptcp() => {
-                self.dropped(event.at, *end, *why, *segment);
+                self.dropped(event.at, end, *why, *segment);
             }
             What::Rejected { segment } => {
                 self.rejected.insert(Loose { at: event.at, reason: None, answered: *segment });
@@ -47,7 +53,7 @@ impl Engine {
             What::BrokenPipe { delivery } => self.signals.sent(event.task.tid, event.at, *delivery),
             What::Exit { death } => self.process_died(event, *death),
             What::Sample { end } if end.state == State::Listen => self.listeners.update(end, None),
-            What::Sample { end } => self.sample(event.at, *end),
+            What::Sample { end } => self.sample(event.at, end),
             What::Holder { end, fd, place } => self.holder(event, end, *fd, *place),
             What::Answer { asked, found, began } => self.answer(event.at, *asked, *found, *began),
             What::Loss { counter, cell } if counter.is_loss() => self.losses.note(*counter, cell),
@@ -57,106 +63,109 @@ impl Engine {
         }
     }
 
-    fn state_change(&mut self, event: &Event, end: Snapshot, old: State, new: State) {
+    fn state_change(&mut self, at: Time, end: &Snapshot, old: State, new: State) {
         let cookie = end.cookie;
-        // The hook runs before the kernel stores the new state.
-        let end = Snapshot { state: new, ..end };
         match (old, new) {
             (State::Listen, State::SynRecv) => {} // a child is born: nothing has happened to it
-            (_, State::Listen) => self.listeners.update(&end, None),
-            (State::Listen, _) => self.listeners.close(&end, event.at),
-            (_, State::Close) if end.errno().is_some() => self.failed(event.at, end, old),
+            (_, State::Listen) => self.listeners.update(end, None),
+            (State::Listen, _) => self.listeners.close(end, at),
+            (_, State::Close) if end.errno().is_some() => self.failed(at, end, old),
             // With TCP_LINGER2 below 0 nothing is left to be parked.
             (State::FinWait2, State::Close)
                 if end.dead() && !end.fin_received() && end.socket.linger2 >= 0 =>
             {
-                self.park(event.at, end);
+                self.park(at, end);
             }
             (State::Established | State::CloseWait, State::Close) => {
-                self.left(event.at, end, old);
-                self.remember_closed(event.at, end);
+                self.left(at, end, old);
+                self.remember_closed(at, end);
                 if let Some(known) = self.ends.get_mut(cookie) {
-                    known.aborted = Some(event.at);
+                    known.seen().aborted = Some(at);
                 }
             }
             (_, State::CloseWait) => {
-                self.ends.update(end).since = Some(event.at);
-                self.stays.enter(State::CloseWait, cookie, event.at);
+                self.ends.update(end).since = Some(at);
+                self.stays.enter(State::CloseWait, cookie, at);
             }
             (State::SynSent, State::Established) => {
-                self.connected_after_reset(event.at, end);
-                self.connected(event.at, &end);
+                self.connected_after_reset(at, end);
+                self.connected(at, end);
             }
             (State::SynSent, State::Close) if end.owned() => {
-                self.remember_closed(event.at, end);
-                self.open_on(cookie, Moment::Abandoned, event.at);
+                self.remember_closed(at, end);
+                self.open_on(cookie, Moment::Abandoned, at);
             }
             (_, State::FinWait1 | State::LastAck) if end.owned() && end.death().is_some() => {
-                self.left(event.at, end, old);
-                self.remember_closed(event.at, end);
-                self.open_on(cookie, Moment::Died, event.at);
+                self.left(at, end, old);
+                self.remember_closed(at, end);
+                self.open_on(cookie, Moment::Died, at);
             }
             (_, State::FinWait1 | State::LastAck) if end.owned() && end.lingers() => {
-                self.left(event.at, end, old);
-                self.keep_awhile(event.at, end);
-                self.open_on(cookie, Moment::Lingers, event.at);
+                self.left(at, end, old);
+                self.keep_awhile(at, end);
+                self.open_on(cookie, Moment::Lingers, at);
             }
             (_, State::Closing) => {
-                self.remember_closed(event.at, end);
-                self.open_on(cookie, Moment::Closing, event.at);
+                self.remember_closed(at, end);
+                self.open_on(cookie, Moment::Closing, at);
             }
-            _ => self.left(event.at, end, old),
+            _ => self.left(at, end, old),
         }
     }
 
     /// An end to which something happened that does not end it; what happens next may refer to it.
-    pub(super) fn keep_awhile(&mut self, at: Time, end: Snapshot) {
+    pub(super) fn keep_awhile(&mut self, at: Time, end: &Snapshot) {
         let known = self.ends.update(end);
         known.since.get_or_insert(at);
-        known.keep_until = known.keep_until.max(Some(at + KEEP_CLOSED));
-        self.closed.push_back((at, end.cookie));
+        let seen = known.seen();
+        seen.keep_until = seen.keep_until.max(Some(at + KEEP_CLOSED));
+        self.ends.leave(end.cookie, at);
     }
 
     /// An end that is let go of now; what happens next may refer to it.
-    pub(super) fn remember_closed(&mut self, at: Time, end: Snapshot) {
+    pub(super) fn remember_closed(&mut self, at: Time, end: &Snapshot) {
         self.ends.update(end).since = Some(at);
-        self.closed.push_back((at, end.cookie));
+        self.ends.leave(end.cookie, at);
     }
 
     /// A connection is gone with an error.
-    fn failed(&mut self, at: Time, end: Snapshot, old: State) {
+    fn failed(&mut self, at: Time, end: &Snapshot, old: State) {
         let Some(errno) = end.errno() else { return };
         let cookie = end.cookie;
         let entry = self.ends.update(end);
         entry.begin_anew(Time(end.past.born_ns));
-        entry.failed = Some((at, old, errno));
-        // What it refused while it connected has nothing to do with the end of the connection.
-        entry.reset_sent = entry.reset_sent.filter(|sent| sent.state == old || sent.state != State::SynSent);
         entry.since = Some(at);
-        self.closed.push_back((at, cookie));
+        let seen = entry.seen();
+        seen.failed = Some((at, old, errno));
+        // What it refused while it connected has nothing to do with the end of the connection.
+        seen.reset_sent = seen.reset_sent.filter(|sent| sent.state == old || sent.state != State::SynSent);
+        self.ends.leave(cookie, at);
         self.open(cookie, CaseKind::On(Moment::Failed), Occasion::Failed { at, old, errno });
         self.touch_peers(end.tuple(), at);
     }
 
     /// An end has left the state it was kept for, in good order.
-    fn left(&mut self, at: Time, end: Snapshot, old: State) {
+    fn left(&mut self, at: Time, end: &Snapshot, old: State) {
         let cookie = end.cookie;
         if old == State::CloseWait {
             // Its FIN or RST is on the way: the orphan at the other end waits no longer.
-            if let Some(orphan) = self.orphans.peer(end.tuple()).map(|orphan| orphan.cookie) {
-                self.orphans.remove(orphan);
-            }
+            self.orphans.remove_peer(end.tuple());
         }
-        let peers = self.ends.with_addresses(end.tuple().swapped());
-        let open = self.cases.any(cookie) || peers.iter().any(|peer| self.cases.any(*peer));
-        if let Some(known) = self.ends.get_mut(cookie) {
+        let open = self.cases.any(cookie) || self.any_at_peer(end.tuple());
+        if let Some(known) = self.ends.get(cookie) {
             if !open && known.reset_sent.is_none() && known.reset_received.is_none() {
                 self.ends.remove(cookie);
             } else {
-                known.snapshot = end;
-                self.closed.push_back((at, cookie));
+                self.ends.update(end);
+                self.ends.leave(cookie, at);
             }
         }
+    }
+
+    /// Whether an incident of the other end is being judged.
+    fn any_at_peer(&self, of: Tuple) -> bool {
+        let open = |peer: &End| self.cases.any(peer.snapshot.cookie);
+        self.cases.len() > 0 && self.ends.with_addresses(of.swapped()).any(open)
     }
 
     /// A process that was refused has reached the same port elsewhere.
@@ -167,7 +176,7 @@ impl Engine {
             if let Some(other) = self.ends.get_mut(cookie) {
                 let same = other.snapshot.past.owner == owner && other.tuple().remote_port == port;
                 if same && cookie != end.cookie && other.failed.is_some() {
-                    other.retried = Some(at);
+                    other.seen().retried = Some(at);
                     self.touch(cookie, at);
                 }
             }
@@ -179,13 +188,14 @@ impl Engine {
         match origin {
             Origin::Full(end) if end.mptcp() => {}
             Origin::Full(end) if end.state != State::Listen => {
-                self.ends.update(*end).reset_sent = Some(sent(end.state, end.owned().then_some(event.task)));
+                let by = end.owned().then_some(event.task);
+                self.ends.update(end).seen().reset_sent = Some(sent(end.state, by));
                 // It looked as if it was parked; what answers is still the whole of it.
                 self.orphans.remove(end.cookie);
                 if end.state == State::SynSent {
-                    self.keep_awhile(event.at, *end);
+                    self.keep_awhile(event.at, end);
                 } else if end.state == State::Close || end.dead() {
-                    self.closed.push_back((event.at, end.cookie));
+                    self.ends.leave(end.cookie, event.at);
                 }
                 if end.queued() && !end.owned() && answered.is_none() {
                     self.listeners.dropped(end.tuple(), end.cookie);
@@ -200,7 +210,7 @@ impl Engine {
                     self.orphans.insert(unseen_orphan(cookie, *tuple, event));
                 }
                 if let Some(orphan) = self.orphans.get_mut(cookie) {
-                    orphan.reset_sent = Some(sent(State::FinWait2, None));
+                    orphan.answer(sent(State::FinWait2, None));
                 }
                 self.open_on(cookie, Moment::ResetSent, event.at);
                 self.touch_peers(*tuple, event.at);
@@ -229,7 +239,7 @@ impl Engine {
     }
 
     /// A socket older than the tracer waits, since when nobody knows; or one was found waiting by a look.
-    fn sample(&mut self, at: Time, end: Snapshot) {
+    fn sample(&mut self, at: Time, end: &Snapshot) {
         if end.state == State::CloseWait && self.ends.get(end.cookie).is_none() {
             self.ends.update(end).since = Some(at);
             self.stays.enter(State::CloseWait, end.cookie, at);
@@ -244,15 +254,15 @@ impl Engine {
             self.listeners.update(end, Some(holder));
             return;
         }
-        self.looked_at(event.at, *end);
+        self.looked_at(event.at, end);
         let Some(known) = self.ends.get_mut(end.cookie) else { return };
         // Among several holders the one that acted on the socket last names the descriptor.
         if known.holder.is_none() || known.snapshot.past.owner == pid {
-            known.holder = Some(holder);
+            known.seen().holder = Some(holder);
         }
         let failed = known.snapshot.state == State::Close || known.failed.is_some();
         if !failed {
-            known.snapshot = *end;
+            self.ends.update(end);
         }
         let state = end.state;
         for id in self.cases.of(end.cookie) {
@@ -342,8 +352,8 @@ impl Engine {
         if self.cases.len() == 0 {
             return;
         }
-        let mut peers = self.ends.with_addresses(of.swapped()).to_vec();
-        peers.extend(self.orphans.peer(of).map(|orphan| orphan.cookie));
+        let ends = self.ends.with_addresses(of.swapped()).map(|end| end.snapshot.cookie);
+        let peers: SmallVec<[Cookie; 4]> = ends.chain(self.orphans.peer(of).map(Parked::cookie)).collect();
         for cookie in peers {
             self.touch(cookie, now);
         }

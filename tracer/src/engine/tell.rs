@@ -10,7 +10,7 @@ use super::{
 use crate::{
     event::{Cookie, Owner},
     finding::{Direction, FindingId},
-    pattern::{CATALOGUE, Found, Group, Moment, Pattern, STORM_WINDOW, by_id},
+    pattern::{CATALOGUE, Found, Group, Moment, Parked, Pattern, STORM_WINDOW, by_id},
     time::Time,
 };
 use std::net::SocketAddr;
@@ -36,10 +36,10 @@ impl Engine {
         };
         *self.load.findings.entry(finding.pattern).or_default() += 1;
         if let (CaseKind::On(Moment::Stalled), Some(end)) = (id.kind, self.ends.get_mut(id.subject)) {
-            end.stall_told = end.stalled.map(|(_, next)| next);
+            end.forget(|seen| seen.stall_told = seen.stalled.map(|(_, next)| next));
         }
         if let (CaseKind::On(Moment::ResetRefused), Some(end)) = (id.kind, self.ends.get_mut(id.subject)) {
-            end.refused_resets.clear(); // what was told is not counted again
+            end.forget(|seen| seen.refused_resets.clear()); // what was told is not counted again
         }
         let past = self.past_of(id.subject);
         let key = storm_key(*primary, finding.local.owner, finding.local.tuple, &past, chosen.group);
@@ -65,13 +65,13 @@ impl Engine {
         let peer = snapshot.and_then(|snapshot| self.ends.peer(&snapshot)).map(|end| end.snapshot.cookie);
         for cookie in [Some(subject), peer].into_iter().flatten() {
             if let Some(end) = self.ends.get_mut(cookie) {
-                end.told.push(id);
+                end.tell(id);
             }
         }
-        let orphan = self.orphans.peer(tuple).map(|orphan| orphan.cookie);
+        let orphan = self.orphans.peer(tuple).map(Parked::cookie);
         for cookie in [Some(subject), orphan].into_iter().flatten() {
             if let Some(orphan) = self.orphans.get_mut(cookie) {
-                orphan.told.push(id);
+                orphan.tell(id);
             }
         }
     }

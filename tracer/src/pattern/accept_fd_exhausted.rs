@@ -123,7 +123,7 @@ accept() 反复返回 EMFILE(进程达到打开文件数上限)或 ENFILE(整机
 
 fn judge(view: &View<'_>) -> Verdict {
     let (Occasion::On(Moment::Called, _), Some(end)) = (view.occasion, view.end) else { return Verdict::No };
-    let Some((called, repeated)) = end.called.as_ref() else { return Verdict::No };
+    let Some((called, repeated)) = end.called.as_deref() else { return Verdict::No };
     let whose = match called.errno {
         Errno::EMFILE => "the process has as many files open as it may",
         Errno::ENFILE => "the host has as many files open as it may",

@@ -138,7 +138,7 @@ fn judge(view: &View<'_>) -> Verdict {
     let (Occasion::On(Moment::Called, at), Some(end)) = (*view.occasion, view.end) else {
         return Verdict::No;
     };
-    let Some((called, _)) = end.called.as_ref().filter(|(called, _)| called.call == Call::Connect) else {
+    let Some((called, _)) = end.called.as_deref().filter(|(called, _)| called.call == Call::Connect) else {
         return Verdict::No;
     };
     let Some((failed, first)) = end.attempt_repeated(called.errno) else { return Verdict::No };

@@ -205,7 +205,7 @@ fn writer(view: &View<'_>, at: Time) -> Verdict {
         return Verdict::No;
     }
     let answer =
-        view.peer_parked.and_then(|orphan| orphan.reset_sent).or(view.peer.and_then(|peer| peer.reset_sent));
+        view.peer_parked.and_then(super::Parked::reset_sent).or(view.peer.and_then(|peer| peer.reset_sent));
     match answer {
         Some(SentReset { answered: None, .. }) => return Verdict::No,
         None if view.loose.is_none() && !view.last => return Verdict::Wait,
@@ -252,7 +252,7 @@ fn writer(view: &View<'_>, at: Time) -> Verdict {
 
 /// The end that had closed, told when the one that wrote is not on this host.
 fn closer(view: &View<'_>, at: Time) -> Verdict {
-    let orphan = view.parked.and_then(|orphan| orphan.reset_sent);
+    let orphan = view.parked.and_then(super::Parked::reset_sent);
     let full = view.end.filter(|end| end.snapshot.dead()).and_then(|end| end.reset_sent);
     let Some(SentReset { answered: Some(segment), .. }) = orphan.or(full) else { return Verdict::No };
     if segment.payload == 0 || view.peer.is_some() {
@@ -263,7 +263,7 @@ fn closer(view: &View<'_>, at: Time) -> Verdict {
     }
     let owner = owner(view);
     let remote = segment.tuple.remote_address();
-    let closed = view.parked.and_then(|orphan| orphan.closed).or(peer_closed(view));
+    let closed = view.parked.and_then(super::Parked::closed).or(peer_closed(view));
     let ago = closed.map_or(String::new(), |closed| format!(" {} before", spoken(at.since(closed))));
     let mut facts = vec![("refused_bytes", Fact::Count(segment.payload.into()))];
     facts.extend(closed.map(|closed| ("closed_for_ns", Fact::Count(nanoseconds(at.since(closed))))));

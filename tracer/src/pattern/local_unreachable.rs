@@ -156,7 +156,7 @@ fn judge(view: &View<'_>) -> Verdict {
     let Some(end) = view.end else { return Verdict::No };
     match *view.occasion {
         Occasion::On(Moment::Called, _) => {
-            let Some((called, _)) = end.called.as_ref().filter(|(called, _)| called.call == Call::Connect)
+            let Some((called, _)) = end.called.as_deref().filter(|(called, _)| called.call == Call::Connect)
             else {
                 return Verdict::No;
             };

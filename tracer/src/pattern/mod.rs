@@ -1,6 +1,7 @@
 //! The catalogue: one file, one static, one id a pattern.
 
 mod cause;
+mod end;
 pub mod errnos;
 pub mod host;
 pub mod text;
@@ -9,11 +10,12 @@ pub mod verdict;
 pub mod view;
 mod words;
 
+pub use end::{End, Parked, REFUSED_WITHIN, Seen};
 pub use errnos::{ERRNO_PAGES, ErrnoPage, errno_page};
 pub use host::Host;
 pub use text::{Lang, Text, Words};
 pub use verdict::{Found, Group, Verdict};
-pub use view::{End, Listener, Loose, Occasion, Parked, Piped, REFUSED_WITHIN, SentReset, View};
+pub use view::{Listener, Loose, Occasion, Piped, SentReset, View};
 
 use crate::finding::Severity;
 use std::{fmt, time::Duration};

@@ -131,7 +131,7 @@ Nothing is wrong at this end. Tell the owners of the other end that they miss a 
 
 fn judge(view: &View<'_>) -> Verdict {
     let (Occasion::Parked { at }, Some(orphan)) = (*view.occasion, view.parked) else { return Verdict::No };
-    if orphan.reset_sent.is_some() || !orphan.told.is_empty() {
+    if orphan.reset_sent().is_some() || !orphan.told.is_empty() {
         return Verdict::No; // it ended otherwise, or the other end's leak has been told
     }
     if let Some(peer) = view.peer {
@@ -149,7 +149,7 @@ fn judge(view: &View<'_>) -> Verdict {
         Some(_) => return Verdict::No,
     }
     let waited = at.since(orphan.at);
-    let peer = who(peer_owner(view), &orphan.tuple.remote_address().to_string());
+    let peer = who(peer_owner(view), &orphan.tuple().remote_address().to_string());
     Verdict::Found(Box::new(Found {
         facts: vec![
             ("fin_wait2_ns", Fact::Count(nanoseconds(waited))),

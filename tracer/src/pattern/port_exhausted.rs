@@ -160,7 +160,7 @@ fn judge(view: &View<'_>) -> Verdict {
     };
     let told = end
         .called
-        .as_ref()
+        .as_deref()
         .is_some_and(|(called, _)| called.call == Call::Connect && called.errno == Errno::EADDRNOTAVAIL);
     if !told || !end.attempt_taken_back(at) {
         return Verdict::No;

@@ -142,7 +142,7 @@ setsockopt() 或 getsockopt() 失败。ENOPROTOOPT:该级别没有这个选项,�
 
 fn judge(view: &View<'_>) -> Verdict {
     let (Occasion::On(Moment::Called, _), Some(end)) = (view.occasion, view.end) else { return Verdict::No };
-    let Some((called, _)) = end.called.as_ref() else { return Verdict::No };
+    let Some((called, _)) = end.called.as_deref() else { return Verdict::No };
     let errno = called.errno;
     let argument = matches!(errno, Errno::EBADF | Errno::ENOTSOCK | Errno::EFAULT);
     let (what, key) = match called.call {

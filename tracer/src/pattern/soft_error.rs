@@ -102,7 +102,7 @@ fn judge(view: &View<'_>) -> Verdict {
     let Some(end) = view.end else { return Verdict::No };
     let read = match *view.occasion {
         Occasion::On(Moment::SoftError, _) => None,
-        Occasion::On(Moment::Called, _) => match end.called.as_ref() {
+        Occasion::On(Moment::Called, _) => match end.called.as_deref() {
             Some((called, _)) if called.call == Call::TakeError && end.snapshot.state != State::Close => {
                 Some(called.errno)
             }

@@ -185,15 +185,15 @@ fn judge(view: &View<'_>) -> Verdict {
     };
     let Some((look, _)) = end.queue else { return Verdict::No };
     // Handshakes pile up behind a full accept queue: then that is the cause.
-    if look.full() || end.half_open.is_some_and(|asked| asked.accept_queue_full()) {
+    if look.full() || end.half_open().is_some_and(|asked| asked.accept_queue_full()) {
         return Verdict::No;
     }
-    let (dropped, cookies) = counted(&look, end.half_open);
+    let (dropped, cookies) = counted(&look, end.half_open());
     if dropped == 0 && cookies == 0 {
         return Verdict::No;
     }
     let takes = look.limit.saturating_add(1);
-    let (confidence, full) = match end.half_open {
+    let (confidence, full) = match end.half_open() {
         Some(asked) => (0.9, format!("{} wait there, it takes {takes}.", asked.half_open)),
         None => (0.8, format!("It takes {takes}.")),
     };
@@ -206,7 +206,7 @@ fn judge(view: &View<'_>) -> Verdict {
         (dropped, cookies) => format!("{dropped} SYNs were dropped and {cookies} answered by a cookie."),
     };
     let back = end
-        .half_open
+        .half_open()
         .filter(HalfOpen::repeated)
         .map_or("", |_| " One of its clients repeats its SYN: the answers may not reach it.");
     let mut facts = vec![
@@ -214,7 +214,7 @@ fn judge(view: &View<'_>) -> Verdict {
         ("dropped", Fact::Count(dropped.into())),
         ("cookies", Fact::Count(cookies.into())),
     ];
-    facts.extend(end.half_open.map(|asked| ("half_open", Fact::Count(asked.half_open.into()))));
+    facts.extend(end.half_open().map(|asked| ("half_open", Fact::Count(asked.half_open.into()))));
     Verdict::Found(Box::new(Found {
         facts,
         count: u64::from(dropped.max(cookies)),

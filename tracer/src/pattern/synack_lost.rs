@@ -196,7 +196,7 @@ fn judge(view: &View<'_>) -> Verdict {
     let (Occasion::On(Moment::HalfOpen, _), Some(end)) = (*view.occasion, view.end) else {
         return Verdict::No;
     };
-    let Some(asked) = end.half_open else { return Verdict::No };
+    let Some(asked) = end.half_open() else { return Verdict::No };
     // Where a queue is full the answers may well have arrived.
     if asked.again() < AGAIN || !asked.repeated() || asked.accept_queue_full() || asked.syn_queue_full() {
         return Verdict::No;

@@ -42,16 +42,16 @@ pub(super) fn spoken(duration: Duration) -> Spoken {
 
 /// The owner of the end a view is about.
 pub(super) fn owner(view: &View<'_>) -> Option<Owner> {
-    view.end.and_then(super::End::owner).or_else(|| view.parked.and_then(|orphan| orphan.owner))
+    view.end.and_then(super::End::owner).or_else(|| view.parked.and_then(super::Parked::owner))
 }
 
 /// The owner of the other end.
 pub(super) fn peer_owner(view: &View<'_>) -> Option<Owner> {
-    view.peer.and_then(super::End::owner).or_else(|| view.peer_parked.and_then(|orphan| orphan.owner))
+    view.peer.and_then(super::End::owner).or_else(|| view.peer_parked.and_then(super::Parked::owner))
 }
 
 /// When the process at the other end closed.
 pub(super) fn peer_closed(view: &View<'_>) -> Option<Time> {
-    let orphan = view.peer_parked.and_then(|orphan| orphan.closed);
+    let orphan = view.peer_parked.and_then(super::Parked::closed);
     orphan.or_else(|| view.peer.and_then(|end| Time::seen(end.snapshot.past.fin_sent_ns)))
 }
