@@ -1,14 +1,19 @@
-//! How fast records go through decode and engine, and how much memory a million connections take there.
+//! How fast records go through decode and engine, and how much memory the engine takes at most.
 //!
-//! `cargo xtask bench engine` runs this. No kernel, no clock: records are made here, as the programs write them.
+//! `cargo xtask bench engine` runs this. No kernel, no clock: records are made here, as the programs write them. What is
+//! measured is the time on the CPU, so that other work on the machine counts as little as can be.
 
 use anyhow::{Context as _, Result, ensure};
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    time::{ClockId, clock_gettime},
+};
 use procfs::process::Process;
-use std::{hint::black_box, time::Instant};
+use std::{env, hint::black_box, process::Command, time::Duration};
 use tracer::{
     decode::decode,
     engine::{Capacity, Engine},
+    pattern,
     scenario::host,
     time::Time,
 };
@@ -16,7 +21,8 @@ use tracer_common::{
     State::{self, Close, CloseWait, Established, FinWait2, LastAck},
     record::{
         Header, Kind,
-        socket::{DEAD, INCOMING, NO_SOCKET, OUTGOING, OWNED, Past, Socket, Tuple, words},
+        reset_received::ResetReceived,
+        socket::{DEAD, INCOMING, NO_SOCKET, OUTGOING, OWNED, OWNER_IO, Past, Socket, Tuple, words},
         state_change::StateChange,
     },
 };
@@ -28,12 +34,17 @@ const CONNECTIONS: u32 = 200_000;
 const APART_NS: u64 = 25_000;
 /// How long each lives, in nanoseconds.
 const LIFE_NS: u64 = 1_000_000;
-/// So many records are taken between two looks at the time, as the daemon does.
-const BATCH: usize = 2_048;
+/// Connections whose records are taken between two looks at the time: about as many as the daemon does.
+const BATCH: usize = 1_024;
 /// Rounds, of which the middle one counts.
 const ROUNDS: usize = 11;
-/// Connections that are open at the same time, for memory.
+/// Connections that something happens to at the same time, for memory.
 const MANY: u32 = 1_000_000;
+/// After so long everything that lasts has been judged.
+const LONG: Duration = Duration::from_mins(2);
+
+/// A record's bytes, and when it happened.
+type Bytes = (u64, Vec<u8>);
 
 /// One end of a connection.
 #[derive(Clone, Copy)]
@@ -43,7 +54,25 @@ struct End {
 }
 
 impl End {
-    fn record(self, at_ns: u64, old: State, new: State, err: i32) -> StateChange {
+    fn header<R>(self, at_ns: u64, kind: Kind) -> Header {
+        let mut comm = [0; 16];
+        comm[..4].copy_from_slice(if self.outgoing { b"curl" } else { b"app\0" });
+        Header {
+            at_ns,
+            kind: kind as u16,
+            len: u16::try_from(size_of::<R>()).expect("records are short"),
+            cpu: 0,
+            pid: self.owner(),
+            tid: self.owner(),
+            comm,
+        }
+    }
+
+    fn owner(self) -> u32 {
+        if self.outgoing { 4_242 } else { 17 }
+    }
+
+    fn socket(self, state: State, err: i32, flags: u32) -> Socket {
         let port = 1_024 + u16::try_from(self.number % 60_000).expect("a port");
         let host = |last: u32| words(std::net::Ipv4Addr::from(0x0a00_0000 + last).into());
         let client = Tuple {
@@ -53,121 +82,241 @@ impl End {
             remote_port: 8_080,
             netns: 4_026_531_840,
         };
-        let owner = if self.outgoing { 4_242 } else { 17 };
-        let closed = if new == Close { DEAD | NO_SOCKET } else { OWNED };
-        let mut comm = [0; 16];
-        comm[..4].copy_from_slice(if self.outgoing { b"curl" } else { b"app\0" });
-        StateChange {
-            header: Header {
-                at_ns,
-                kind: Kind::StateChange as u16,
-                len: u16::try_from(size_of::<StateChange>()).expect("records are short"),
-                cpu: 0,
-                pid: owner,
-                tid: owner,
-                comm,
-            },
-            socket: Socket {
-                cookie: u64::from(self.number) * 2 + u64::from(self.outgoing) + 1,
-                tuple: if self.outgoing { client } else { client.swapped() },
-                bytes_received: 100,
-                bytes_acked: 100,
-                err,
-                flags: closed,
-                state: old.number(),
-                ..Socket::default()
-            },
-            past: Past {
-                born_ns: at_ns - LIFE_NS,
-                established_ns: at_ns - LIFE_NS,
-                fin_received_ns: if old == CloseWait { at_ns } else { 0 },
-                owner,
-                comm,
-                flags: if self.outgoing { OUTGOING } else { INCOMING },
-                ..Past::default()
-            },
+        // No two connections have the same numbers.
+        let (mine, other) = (self.number * 2 + 1_000, self.number * 2 + 1_001);
+        let (sent, received) = if self.outgoing { (mine, other) } else { (other, mine) };
+        Socket {
+            cookie: u64::from(self.number) * 2 + u64::from(self.outgoing) + 1,
+            tuple: if self.outgoing { client } else { client.swapped() },
+            bytes_received: 100,
+            bytes_acked: 100,
+            rcv_nxt: received,
+            copied_seq: received,
+            snd_nxt: sent,
+            snd_una: sent,
+            write_seq: sent,
+            err,
+            flags,
+            state: state.number(),
+            ..Socket::default()
+        }
+    }
+
+    fn past(self, at_ns: u64, old: State) -> Past {
+        Past {
+            born_ns: at_ns - LIFE_NS,
+            established_ns: at_ns - LIFE_NS,
+            fin_received_ns: if old == CloseWait { at_ns } else { 0 },
+            owner: self.owner(),
+            comm: self.header::<StateChange>(at_ns, Kind::StateChange).comm,
+            source: OWNER_IO,
+            flags: if self.outgoing { OUTGOING } else { INCOMING },
+            ..Past::default()
+        }
+    }
+
+    fn changes(self, at_ns: u64, old: State, new: State, err: i32) -> Bytes {
+        let flags = match (new, err) {
+            (Close, 0) => DEAD | NO_SOCKET,
+            (Close, _) => 0, // by what came, not by its process
+            _ => OWNED,
+        };
+        let record = StateChange {
+            header: self.header::<StateChange>(at_ns, Kind::StateChange),
+            socket: self.socket(old, err, flags),
+            past: self.past(at_ns, old),
             old: old.number(),
             new: new.number(),
             reserved: [0; 6],
-        }
+        };
+        (at_ns, record.as_bytes().to_vec())
+    }
+
+    fn is_reset(self, at_ns: u64) -> Bytes {
+        let record = ResetReceived {
+            header: self.header::<ResetReceived>(at_ns, Kind::ResetReceived),
+            socket: self.socket(Established, 0, 0),
+            past: self.past(at_ns, Established),
+        };
+        (at_ns, record.as_bytes().to_vec())
     }
 }
 
-/// What travels of connections that end as they should, or by an error.
-fn records(connections: u32, err: i32) -> Vec<StateChange> {
-    let mut records = Vec::new();
-    for number in 0..connections {
+/// What becomes of connections.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    /// They end as they should: both ends are told of, the client's end is parked.
+    InOrder,
+    /// The peer, on another host, resets them.
+    Reset,
+    /// Their process does not close them.
+    Left,
+}
+
+impl Fate {
+    const ALL: [Self; 3] = [Self::InOrder, Self::Reset, Self::Left];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::InOrder => "that end as they should",
+            Self::Reset => "that are reset",
+            Self::Left => "left in CLOSE_WAIT",
+        }
+    }
+
+    /// What travels of the connection with this number.
+    fn records(self, number: u32) -> Vec<Bytes> {
         let at = 1_000_000_000 + u64::from(number) * APART_NS;
         let (client, server) = (End { number, outgoing: true }, End { number, outgoing: false });
-        if err != 0 {
-            records.push(client.record(at, Established, Close, err));
-        } else {
-            records.push(server.record(at, Established, CloseWait, 0));
-            records.push(server.record(at + 1_000, CloseWait, LastAck, 0));
-            records.push(client.record(at + 2_000, FinWait2, Close, 0));
-        }
-    }
-    records
-}
-
-/// Millions of records a second, decoded and judged; the middle of the rounds, the slowest and the fastest.
-fn rate(records: &[StateChange]) -> Result<[f64; 3]> {
-    let mut rates = Vec::new();
-    for _ in 0..ROUNDS {
-        let mut engine = Engine::new(host(), Capacity::default(), |_| true);
-        let begun = Instant::now();
-        for batch in records.chunks(BATCH) {
-            for record in batch {
-                let event = decode(record.as_bytes()).ok().context("a record of this version")?;
-                engine.ingest(event);
+        match self {
+            Self::InOrder => vec![
+                server.changes(at, Established, CloseWait, 0),
+                server.changes(at + 1_000, CloseWait, LastAck, 0),
+                client.changes(at + 2_000, FinWait2, Close, 0),
+            ],
+            Self::Reset => {
+                let err = Errno::ECONNRESET as i32;
+                vec![client.is_reset(at), client.changes(at + 1_000, Established, Close, err)]
             }
-            engine.advance(Time(batch.last().map_or(0, |record| record.header.at_ns)));
-            black_box(engine.take_findings());
-            black_box(engine.take_requests());
+            Self::Left => vec![server.changes(at, Established, CloseWait, 0)],
         }
-        let number = u32::try_from(records.len()).context("few records")?;
-        rates.push(f64::from(number) / begun.elapsed().as_secs_f64() / 1e6);
     }
+
+    /// Whether a finding tells of each.
+    fn is_told(self) -> bool {
+        self == Self::Reset
+    }
+}
+
+fn engine() -> Engine {
+    Engine::new(host(), Capacity::default(), |_| true)
+}
+
+/// Gives records to an engine as the daemon does.
+fn feed(engine: &mut Engine, records: &[Bytes]) -> Result<()> {
+    for (_, bytes) in records {
+        engine.ingest(decode(bytes).ok().context("a record of this version")?);
+    }
+    engine.advance(Time(records.last().map_or(0, |(at, _)| *at)));
+    black_box(engine.take_findings());
+    black_box(engine.take_requests());
+    Ok(())
+}
+
+/// Time on the CPU so far.
+fn cpu_time() -> Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
+}
+
+/// Millions of records that `take` takes in a second of CPU time. They are made a batch before, as those of a ring are
+/// in the CPU's caches when they are read; that is not counted.
+fn rate(fate: Fate, mut take: impl FnMut(&[Bytes]) -> Result<()>) -> Result<f64> {
+    let (mut number, mut took) = (0, Duration::ZERO);
+    for first in (0..CONNECTIONS).step_by(BATCH) {
+        let connections = first..CONNECTIONS.min(first + u32::try_from(BATCH)?);
+        let records: Vec<Bytes> = connections.flat_map(|number| fate.records(number)).collect();
+        let begun = cpu_time()?;
+        take(&records)?;
+        took += cpu_time()?.saturating_sub(begun);
+        number += records.len();
+    }
+    Ok(f64::from(u32::try_from(number)?) / took.as_secs_f64() / 1e6)
+}
+
+/// The middle, the lowest and the highest of so many rounds.
+fn middle(rounds: usize, mut round: impl FnMut() -> Result<f64>) -> Result<[f64; 3]> {
+    let mut rates: Vec<f64> = (0..rounds).map(|_| round()).collect::<Result<_>>()?;
     rates.sort_by(f64::total_cmp);
-    Ok([rates[ROUNDS / 2], rates[0], rates[ROUNDS - 1]])
+    Ok([rates[rounds / 2], rates[0], rates[rounds - 1]])
 }
 
-/// The most memory that this process has had, in MiB.
-fn peak() -> Result<f64> {
-    let kib = Process::myself()?.status()?.vmhwm.context("the kernel does not say")?;
-    Ok(f64::from(u32::try_from(kib)?) / 1_024.0)
+/// The most memory that this process has had, in KiB.
+fn peak() -> Result<u64> {
+    Process::myself()?.status()?.vmhwm.context("the kernel does not say")
 }
 
-/// MiB that an engine takes, at its peak, while it hears of so many connections that stay in CLOSE_WAIT.
-fn memory() -> Result<f64> {
+/// KiB that an engine takes, at its peak: while it hears of as many connections as it remembers, of a million, and
+/// until nothing waits to be judged any more.
+fn memory(fate: Fate) -> Result<[u64; 3]> {
+    let mut engine = engine();
     let before = peak()?;
-    let mut engine = Engine::new(host(), Capacity::default(), |_| true);
-    for number in 0..MANY {
-        let at = 1_000_000_000 + u64::from(number) * APART_NS;
-        let record = End { number, outgoing: false }.record(at, Established, CloseWait, 0);
-        engine.ingest(decode(record.as_bytes()).ok().context("a record of this version")?);
-        if (number as usize).is_multiple_of(BATCH) {
-            engine.advance(Time(at));
-            black_box(engine.take_requests());
+    let mut took = [0; 3];
+    let full = u32::try_from(Capacity::default().ends)?;
+    let mut at = 0;
+    for first in (0..MANY).step_by(BATCH) {
+        let connections = first..MANY.min(first + u32::try_from(BATCH)?);
+        let records: Vec<Bytes> = connections.flat_map(|number| fate.records(number)).collect();
+        feed(&mut engine, &records)?;
+        at = records.last().map_or(at, |(at, _)| *at);
+        if first == full {
+            took[0] = peak()? - before;
         }
     }
-    // The last of them wait for what may have come later than it happened.
-    engine.advance(Time(2_000_000_000 + u64::from(MANY) * APART_NS));
+    took[1] = peak()? - before;
+    for second in 1..=LONG.as_secs() {
+        engine.advance(Time(at) + Duration::from_secs(second));
+        black_box(engine.take_findings());
+        black_box(engine.take_requests());
+    }
+    took[2] = peak()? - before;
     let load = engine.load();
-    ensure!(load.ends as u64 + load.evicted_ends == u64::from(MANY), "connections are missing: {load:?}");
-    Ok(peak()? - before)
+    let told: u64 = load.findings.values().sum();
+    ensure!(told == if fate.is_told() { MANY.into() } else { 0 }, "not what is to be told: {load:?}");
+    Ok(took)
+}
+
+/// [`memory`], of a process of its own: what this one has had is its own.
+fn memory_elsewhere(fate: Fate) -> Result<[f64; 3]> {
+    let output = Command::new(env::current_exe()?).args(["memory", fate.name()]).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout)?;
+    let mib = |kib: &str| Ok(f64::from(kib.parse::<u32>()?) / 1_024.0);
+    let took: Vec<f64> = text.split_whitespace().map(mib).collect::<Result<_>>()?;
+    took.try_into().ok().context("three figures")
 }
 
 fn main() -> Result<()> {
-    // First: memory that was given back is not taken again.
-    let took = memory()?;
-    println!("| figure | median | slowest | fastest |\n|---|---:|---:|---:|");
-    for (what, err) in
-        [("connections that end as they should", 0), ("connections that are reset", Errno::ECONNRESET as i32)]
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [what, name] = arguments.as_slice()
+        && what == "memory"
     {
-        let [median, slowest, fastest] = rate(&records(CONNECTIONS, err))?;
-        println!("| records of {what}, millions a second | {median:.2} | {slowest:.2} | {fastest:.2} |");
+        let fate = Fate::ALL.into_iter().find(|fate| fate.name() == name).context("no such fate")?;
+        let [full, many, all] = memory(fate)?;
+        println!("{full} {many} {all}");
+        return Ok(());
     }
-    println!("| memory, {MANY} connections in CLOSE_WAIT, MiB at the peak | {took:.0} | | |");
+    // For a look by `valgrind`, which takes long.
+    let rounds = if arguments.iter().any(|argument| argument == "once") { 1 } else { ROUNDS };
+    println!("| records, millions a second of CPU time | median | slowest | fastest |\n|---|---:|---:|---:|");
+    let row = |what: &str, [median, slowest, fastest]: [f64; 3]| {
+        println!("| {what} | {median:.2} | {slowest:.2} | {fastest:.2} |");
+    };
+    let decoded = |records: &[Bytes]| {
+        for (_, bytes) in records {
+            drop(black_box(decode(bytes)));
+        }
+        Ok(())
+    };
+    row("decoded, no more", middle(rounds, || rate(Fate::InOrder, decoded))?);
+    for fate in [Fate::InOrder, Fate::Reset] {
+        let judged = || {
+            let mut engine = engine();
+            rate(fate, |records| feed(&mut engine, records))
+        };
+        row(&format!("of connections {}", fate.name()), middle(rounds, judged)?);
+    }
+    println!(
+        "\n| MiB at the peak, connections | 65,536 | 1,000,000 | until all is judged |\n|---|---:|---:|---:|"
+    );
+    for fate in Fate::ALL {
+        let [full, many, all] = memory_elsewhere(fate)?;
+        println!("| {} | {full:.0} | {many:.0} | {all:.0} |", fate.name());
+    }
+    println!(
+        "\nOf an end that is in order {} bytes are kept, of one that is not {} more; of an orphan {}.",
+        size_of::<pattern::End>(),
+        size_of::<pattern::Seen>(),
+        size_of::<pattern::Parked>()
+    );
     Ok(())
 }

@@ -7,7 +7,8 @@ use crate::{
 };
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use std::{cmp::Reverse, collections::BinaryHeap};
+use smallvec::SmallVec;
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 /// One incident at one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +35,8 @@ pub(super) struct Case {
     pub(super) last: Time,
     /// When it is judged again, at the latest.
     pub(super) next: Time,
+    /// Number of its entry in the queue of what is due; of several the newest counts.
+    serial: u64,
     /// Since when a look is awaited; none when none is.
     pub(super) looking: Option<Time>,
     /// Whether the look is for this one socket, not for all holders.
@@ -53,6 +56,25 @@ pub(super) struct Case {
 }
 
 impl Case {
+    /// An incident that waits for what the other end tells, for `hold` at most.
+    pub(super) fn new(occasion: Occasion, hold: Duration) -> Self {
+        let last = occasion.at() + hold;
+        Self {
+            occasion,
+            last,
+            next: last,
+            serial: 0,
+            looking: None,
+            exact: false,
+            at_peer: false,
+            peer_looked: None,
+            looked: None,
+            owner_sought: false,
+            asks_whose: false,
+            asks_holder: false,
+        }
+    }
+
     /// The look is over.
     pub(super) fn answered(&mut self, found: Presence) {
         self.looking = None;
@@ -70,17 +92,30 @@ impl Case {
     }
 }
 
-/// The open cases.
-#[derive(Default)]
+/// The cases of one end.
+type OfOne = SmallVec<[(CaseKind, Case); 1]>;
+
+/// The open cases. Bounded: what comes when there are too many is judged at once.
 pub(super) struct Cases {
     /// By end: as a rule one each.
-    open: HashMap<Cookie, Vec<(CaseKind, Case)>, RandomState>,
+    open: HashMap<Cookie, OfOne, RandomState>,
     len: usize,
+    capacity: usize,
+    /// When which is due, and entries that count no more.
     due: BinaryHeap<Reverse<(Time, u64, CaseId)>>,
     serial: u64,
 }
 
 impl Cases {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { open: HashMap::default(), len: 0, capacity, due: BinaryHeap::new(), serial: 0 }
+    }
+
+    /// Whether no further one can wait.
+    pub(super) fn full(&self) -> bool {
+        self.len >= self.capacity
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -95,9 +130,9 @@ impl Cases {
     }
 
     /// The open cases of one end.
-    pub(super) fn of(&self, subject: Cookie) -> Vec<CaseId> {
+    pub(super) fn of(&self, subject: Cookie) -> SmallVec<[CaseId; 2]> {
         let kinds = self.open.get(&subject).into_iter().flatten().map(|(kind, _)| *kind);
-        let mut ids: Vec<CaseId> = kinds.map(|kind| CaseId { subject, kind }).collect();
+        let mut ids: SmallVec<[CaseId; 2]> = kinds.map(|kind| CaseId { subject, kind }).collect();
         ids.sort_unstable();
         ids
     }
@@ -111,7 +146,7 @@ impl Cases {
     }
 
     fn get(&self, id: CaseId) -> Option<&Case> {
-        self.open.get(&id.subject)?.iter().find(|(kind, _)| *kind == id.kind).map(|(_, case)| case)
+        find(&self.open, id)
     }
 
     pub(super) fn get_mut(&mut self, id: CaseId) -> Option<&mut Case> {
@@ -138,23 +173,30 @@ impl Cases {
     }
 
     /// Puts a case (back) that is not open; it is due at its `next`.
-    pub(super) fn put(&mut self, id: CaseId, case: Case) {
+    pub(super) fn put(&mut self, id: CaseId, mut case: Case) {
         self.serial += 1;
+        case.serial = self.serial;
         self.due.push(Reverse((case.next, self.serial, id)));
         self.open.entry(id.subject).or_default().push((id.kind, case));
         self.len += 1;
+        if self.due.len() > 64 + 2 * self.len {
+            let open = &self.open;
+            self.due.retain(|Reverse((_, serial, id))| {
+                find(open, *id).is_some_and(|case| case.serial == *serial)
+            });
+        }
     }
 
     /// The next case that is due by `now`.
     pub(super) fn due(&mut self, now: Time) -> Option<CaseId> {
         loop {
-            let Reverse((at, _, id)) = *self.due.peek()?;
+            let Reverse((at, serial, id)) = *self.due.peek()?;
             if at > now {
                 return None;
             }
             self.due.pop();
-            // Put back since with another time: that entry counts, not this one.
-            if self.get(id).is_some_and(|case| case.next <= now) {
+            // It may have been closed, or put back since: then another entry counts, not this one.
+            if self.get(id).is_some_and(|case| case.serial == serial) {
                 return Some(id);
             }
         }
@@ -162,5 +204,42 @@ impl Cases {
 
     pub(super) fn next(&self) -> Option<Time> {
         self.due.peek().map(|Reverse((at, _, _))| *at)
+    }
+}
+
+fn find(open: &HashMap<Cookie, OfOne, RandomState>, id: CaseId) -> Option<&Case> {
+    open.get(&id.subject)?.iter().find(|(kind, _)| *kind == id.kind).map(|(_, case)| case)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Case, CaseId, CaseKind, Cases};
+    use crate::{
+        event::Cookie,
+        pattern::{Moment, Occasion},
+        time::Time,
+    };
+    use std::time::Duration;
+
+    #[test]
+    fn cases_that_are_judged_again_and_again_are_queued_no_more_than_others() {
+        let mut cases = Cases::new(10);
+        let id = |number| CaseId { subject: Cookie(number), kind: CaseKind::On(Moment::Failed) };
+        for number in 0..10 {
+            let occasion = Occasion::On(Moment::Failed, Time(number));
+            cases.put(id(number), Case::new(occasion, Duration::from_secs(1)));
+        }
+        assert!(cases.full());
+        for _ in 0..1_000 {
+            let case = cases.take(id(7)).expect("an open case");
+            cases.put(id(7), case);
+            assert!(cases.due.len() <= 64 + 2 * cases.len());
+        }
+        cases.take(id(3));
+        let due: Vec<u64> = std::iter::from_fn(|| cases.due(Time(5) + Duration::from_secs(1)))
+            .map(|id| id.subject.0)
+            .collect();
+        assert_eq!(due, [0, 1, 2, 4, 5]);
+        assert_eq!(cases.due(Time::NEVER), Some(id(6)));
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     event::{Presence, Source},
-    pattern::{CATALOGUE, End, Found, Group, Listener, Moment, Parked, Pattern, Trigger, Verdict, View},
+    pattern::{CATALOGUE, End, Found, Group, Listener, Moment, Parked, Verdict, View},
     time::Time,
 };
 use std::time::Duration;
@@ -33,14 +33,19 @@ struct Answers {
 impl Engine {
     /// Judges an open case at `now`.
     pub(super) fn judge(&mut self, id: CaseId, now: Time) {
-        let Some(case) = self.cases.take(id) else { return };
+        if let Some(case) = self.cases.take(id) {
+            self.judge_case(id, case, now);
+        }
+    }
+
+    /// Judges a case that is not among the open ones; where it stays open it is put there.
+    pub(super) fn judge_case(&mut self, id: CaseId, mut case: Case, now: Time) {
         if case.looking.is_some() && now < case.next {
             self.cases.put(id, case);
             return;
         }
         let last = now >= case.last;
         if last && self.sender_is_late(id, &case, now) {
-            let mut case = case;
             case.next = now + self.hold();
             case.last = case.next;
             self.cases.put(id, case);
@@ -65,14 +70,19 @@ impl Engine {
 
     /// Judges an open case for good.
     pub(super) fn judge_last(&mut self, id: CaseId) {
-        if let Some(mut case) = self.cases.take(id) {
-            case.owner_sought = true;
-            case.peer_looked.get_or_insert(Presence::Unknown);
-            if matches!(id.kind, CaseKind::Stay(_) | CaseKind::Parked(_)) {
-                case.looked.get_or_insert(Presence::Unknown);
-            }
-            self.decide(id, case, self.now, true);
+        if let Some(case) = self.cases.take(id) {
+            self.judge_case_last(id, case, self.now);
         }
+    }
+
+    /// Judges a case as well as can be without waiting for anything.
+    pub(super) fn judge_case_last(&mut self, id: CaseId, mut case: Case, now: Time) {
+        case.owner_sought = true;
+        case.peer_looked.get_or_insert(Presence::Unknown);
+        if self.cases.full() || matches!(id.kind, CaseKind::Stay(_) | CaseKind::Parked(_)) {
+            case.looked.get_or_insert(Presence::Unknown);
+        }
+        self.decide(id, case, now, true);
     }
 
     fn decide(&mut self, id: CaseId, mut case: Case, now: Time, last: bool) {
@@ -264,11 +274,9 @@ impl Engine {
             look: false,
             look_at_peer: false,
         };
-        for (index, pattern) in CATALOGUE.iter().enumerate() {
-            if !self.active[index] || !asks(pattern, index, id.kind) {
-                continue;
-            }
-            match (pattern.judge)(&self.view(id, case, now, last, index)) {
+        let view = self.view(id, case, now, last);
+        for &index in self.asked.of(id.kind) {
+            match (CATALOGUE[index].judge)(&view) {
                 Verdict::No => {}
                 Verdict::Found(found) => answers.found.push((index, found)),
                 Verdict::Wait => answers.undecided.push(index),
@@ -289,14 +297,7 @@ impl Engine {
         answers
     }
 
-    pub(super) fn view<'a>(
-        &'a self,
-        id: CaseId,
-        case: &'a Case,
-        now: Time,
-        last: bool,
-        index: usize,
-    ) -> View<'a> {
+    pub(super) fn view<'a>(&'a self, id: CaseId, case: &'a Case, now: Time, last: bool) -> View<'a> {
         let parked = self.orphans.get(id.subject);
         // What befalls a remainder is told of the remainder, also while what it was is remembered.
         let of_remainder =
@@ -318,10 +319,7 @@ impl Engine {
             loose: tuple.and_then(|tuple| self.loose.get(tuple)),
             rejected: tuple.and_then(|tuple| self.rejected.get(tuple)),
             listener: end.and_then(|end| self.listener(end)),
-            alike: 1 + end.map_or(0, |end| {
-                let key = storm_key(index, end.owner(), end.tuple(), &end.snapshot.past, Group::Service);
-                self.storms.total(&key)
-            }),
+            alike: 1 + end.map_or(0, |end| self.stay_as_long(id.kind, end)),
             service: end.and_then(|end| self.service(end)),
             looked: case.looked,
             peer_looked: case.peer_looked,
@@ -329,6 +327,13 @@ impl Engine {
             host: &self.host,
             last,
         }
+    }
+
+    /// How many others of its owner and service were told of because they have stayed as long in the same state.
+    fn stay_as_long(&self, kind: CaseKind, end: &End) -> usize {
+        let CaseKind::Stay(index) = kind else { return 0 };
+        let key = storm_key(index, end.owner(), end.tuple(), &end.snapshot.past, Group::Service);
+        self.storms.total(&key)
     }
 
     /// The listener an end waits at, or the one that its attempt to connect came too late for.
@@ -350,14 +355,6 @@ impl Engine {
     fn service(&self, end: &End) -> Option<&Listener> {
         end.reset_connecting().and_then(|_| self.listeners.at(end.tuple().swapped()))
     }
-}
-
-fn asks(pattern: &Pattern, index: usize, kind: CaseKind) -> bool {
-    pattern.triggers.iter().any(|trigger| match (trigger, kind) {
-        (Trigger::On(moment), CaseKind::On(of)) => *moment == of,
-        (Trigger::Stay(..), CaseKind::Stay(of)) | (Trigger::Parked(_), CaseKind::Parked(of)) => of == index,
-        _ => false,
-    })
 }
 
 pub(super) fn supersedes(winner: usize, loser: usize) -> bool {

@@ -1,6 +1,9 @@
 //! RSTs for no socket.
 
-use super::{KEEP_CLOSED, table::addresses};
+use super::{
+    KEEP_CLOSED,
+    table::{Addresses, addresses},
+};
 use crate::{
     pattern::Loose,
     time::{Time, nanoseconds},
@@ -13,8 +16,8 @@ use tracer_common::record::socket::Tuple;
 /// Recent RSTs for no socket, by the addresses of the segment they answered. Bounded: the oldest give way.
 #[derive(Default)]
 pub(super) struct LooseResets {
-    by_addresses: HashMap<Tuple, Loose, RandomState>,
-    arrivals: VecDeque<(Time, Tuple)>,
+    by_addresses: HashMap<Addresses, Loose, RandomState>,
+    arrivals: VecDeque<(Time, Addresses)>,
 }
 
 impl LooseResets {

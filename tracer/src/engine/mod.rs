@@ -5,6 +5,7 @@
 //! with [`Engine::take_findings`] and [`Engine::take_requests`].
 
 mod aged;
+mod asked;
 mod calls;
 mod case;
 mod compose;
@@ -32,12 +33,13 @@ mod tell;
 use crate::{
     event::{Cookie, Event},
     finding::{Finding, FindingId},
-    pattern::{CATALOGUE, HOLD, Host, POLL_PERIOD, POLL_SHARE, Pattern, STORM_WINDOW, Trigger},
+    pattern::{CATALOGUE, HOLD, Host, POLL_PERIOD, POLL_SHARE, Pattern, STORM_WINDOW},
     time::Time,
 };
 pub use counting::{Counting, Lossy};
 pub use polling::Polling;
 
+use asked::Asked;
 use case::Cases;
 use listeners::Listeners;
 use loss::Losses;
@@ -107,6 +109,8 @@ pub struct Load {
     pub evicted_ends: u64,
     /// Orphans that gave way to newer ones.
     pub evicted_parked: u64,
+    /// Incidents that were judged at once, without waiting for what explains them, because there were too many.
+    pub evicted_cases: u64,
     /// Looks that were not asked for because there were too many in a second.
     pub looks_skipped: u64,
     /// Findings by pattern, storms counted in full.
@@ -118,6 +122,7 @@ pub struct Engine {
     host: Host,
     /// Which patterns of the catalogue are on.
     active: Vec<bool>,
+    asked: Asked,
     order: Order,
     ends: Table,
     orphans: Orphans,
@@ -146,18 +151,10 @@ impl Engine {
     /// An engine with the given knowledge of the host, judging by the patterns that `active` lets pass.
     pub fn new(host: Host, capacity: Capacity, active: impl Fn(&Pattern) -> bool) -> Self {
         let active: Vec<bool> = CATALOGUE.iter().map(|pattern| active(pattern)).collect();
-        let timed = CATALOGUE.iter().zip(&active).enumerate().filter(|(_, (_, on))| **on);
-        let stays = timed.flat_map(|(index, (pattern, _))| {
-            pattern.triggers.iter().filter_map(move |trigger| match trigger {
-                Trigger::Stay(state, setting) => Some((index, *state, *setting)),
-                _ => None,
-            })
-        });
+        let asked = Asked::new(&host, &active);
         Self {
-            stays: Stays::new(
-                stays.map(|(index, state, setting)| (index, state, host.time(setting))),
-                capacity.ends.max(capacity.parked),
-            ),
+            stays: Stays::new(asked.stays.iter().copied(), capacity.ends.max(capacity.parked)),
+            asked,
             active,
             host,
             order: Order::default(),
@@ -170,7 +167,7 @@ impl Engine {
             calls: calls::Calls::default(),
             losses: Losses::default(),
             scans: true,
-            cases: Cases::default(),
+            cases: Cases::new(capacity.ends.saturating_add(capacity.parked)),
             storms: Storms::default(),
             findings: Vec::new(),
             requests: Vec::new(),
@@ -269,8 +266,8 @@ impl Engine {
                 self.judge(id, until);
             } else if let Some(due) = self.stays.due(until) {
                 self.open_timed(due, until);
-            } else if let Some(finding) = self.storms.due(until, self.host.time(&STORM_WINDOW)) {
-                self.findings.push(finding);
+            } else if self.storms.next().is_some_and(|at| at <= until) {
+                self.findings.extend(self.storms.due(until, self.host.time(&STORM_WINDOW)));
             } else {
                 break;
             }

@@ -38,8 +38,7 @@ impl Orphans {
     }
 
     pub(super) fn insert(&mut self, orphan: Parked) {
-        let (cookie, key) = (orphan.cookie(), addresses(orphan.tuple()));
-        if let Some(place) = self.place(cookie) {
+        if let Some(place) = self.place(orphan.cookie()) {
             self.remove_at(place);
         }
         if self.parked.len() >= self.capacity
@@ -50,9 +49,9 @@ impl Orphans {
         }
         let place = self.parked.push(orphan);
         let parked = &self.parked;
-        self.by_cookie.insert(cookie, place, |place| parked[place].cookie());
+        self.by_cookie.insert(place, |place| parked[place].cookie());
         // Of several with the same addresses the newest counts.
-        self.by_addresses.replace(key, place, |place| addresses(parked[place].tuple()));
+        self.by_addresses.replace(place, |place| addresses(parked[place].tuple()));
     }
 
     /// By what a remainder is known: its cookie; where it has none, that of the orphan with its addresses, or else a

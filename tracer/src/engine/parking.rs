@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::{
     event::{Cookie, Event, Snapshot},
-    pattern::{CATALOGUE, Parked, Trigger},
+    pattern::Parked,
     time::Time,
 };
 use std::time::Duration;
@@ -22,23 +22,19 @@ const BEFORE_EXPIRY: (Duration, Duration) = (Duration::from_millis(100), Duratio
 impl Engine {
     /// An orphan becomes a remainder of which the kernel tells no more.
     pub(super) fn park(&mut self, at: Time, end: &Snapshot) {
-        let told = self.ends.get(end.cookie).map(|end| end.told.clone()).unwrap_or_default();
+        let told = self.ends.get(end.cookie).map(|end| end.told.clone());
         if self.cases.any(end.cookie) {
             self.remember_closed(at, end);
-        } else {
+        } else if told.is_some() {
             self.ends.remove(end.cookie);
         }
         let stays = self.stay_of(end);
-        for (index, pattern) in CATALOGUE.iter().enumerate().filter(|(index, _)| self.active[*index]) {
-            for trigger in pattern.triggers {
-                if let Trigger::Parked(after) = trigger {
-                    let judged = self.host.time(after).min(stays);
-                    let margin = (judged / 10).clamp(BEFORE_EXPIRY.0, BEFORE_EXPIRY.1);
-                    self.stays.park(index, end.cookie, at + judged - margin);
-                }
-            }
+        for (index, after) in &self.asked.parked {
+            let judged = stays.min(*after);
+            let margin = (judged / 10).clamp(BEFORE_EXPIRY.0, BEFORE_EXPIRY.1);
+            self.stays.park(*index, end.cookie, at + judged - margin);
         }
-        self.orphans.insert(Parked::new(*end, at, stays, told));
+        self.orphans.insert(Parked::new(*end, at, stays, told.unwrap_or_default()));
         self.touch_peers(end.tuple(), at);
     }
 

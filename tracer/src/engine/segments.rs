@@ -73,7 +73,7 @@ impl Engine {
         if asked.again() < ANSWERS_AGAIN || !asked.repeated() || asked.syn_queue_full() {
             return;
         }
-        let known = self.ends.with_addresses(asked.tuple).find(|end| is_of(end, asked));
+        let known = self.ends.with_addresses(asked.tuple).into_iter().find(|end| is_of(end, asked));
         let known = known.map(|end| end.snapshot.cookie);
         let cookie = known.unwrap_or_else(|| self.calls.next_subject());
         if known.is_none() {
@@ -125,7 +125,7 @@ impl Engine {
 
     /// Whether a socket of this host had these addresses a moment ago.
     fn asked_here(&self, tuple: Tuple) -> bool {
-        self.ends.with_addresses(tuple).any(|end| end.tuple().netns == tuple.netns)
+        self.ends.with_addresses(tuple).into_iter().any(|end| end.tuple().netns == tuple.netns)
     }
 
     /// What stands for something that has no socket is of no use once it was judged.

@@ -16,7 +16,7 @@ use std::{collections::VecDeque, time::Duration};
 use tracer_common::{State, record::socket::Tuple};
 
 /// The ends of a table that share addresses: one a namespace, as a rule one in all.
-type Sharing = SmallVec<[Place; 4]>;
+type Sharing<'a> = SmallVec<[&'a End; 4]>;
 
 /// An end may have gone before the last segment of its handshake has made the other one: for as long as that is on its
 /// way from namespace to namespace.
@@ -46,21 +46,28 @@ pub(super) struct Table {
     pub(super) evicted: u64,
 }
 
-/// The addresses and ports alone: what two namespaces of a host have in common.
-pub(super) const fn addresses(tuple: Tuple) -> Tuple {
-    Tuple { netns: 0, ..tuple }
+/// Addresses and ports alone: what two namespaces of a host have in common.
+pub(super) type Addresses = (u64, u64, u64, u64, u32);
+
+/// Those of a connection, in words that are hashed quickly.
+pub(super) fn addresses(tuple: Tuple) -> Addresses {
+    let ports = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
+    (tuple.local[0], tuple.local[1], tuple.remote[0], tuple.remote[1], ports)
 }
 
-/// By which addresses another end would find this one: a listener and a socket that is not connected have none.
-fn own_addresses(snapshot: &Snapshot) -> Option<Tuple> {
-    let tuple = snapshot.tuple();
-    (tuple.local_port != 0 && tuple.remote_port != 0).then(|| addresses(tuple))
+/// Whether another end would find this one by its addresses: a listener and a socket that is not connected have none.
+fn has_addresses(snapshot: &Snapshot) -> bool {
+    snapshot.tuple().local_port != 0 && snapshot.tuple().remote_port != 0
 }
 
-/// By which sequence numbers: nothing is exchanged yet while one is 0.
-fn own_sequence(snapshot: &Snapshot) -> Option<(u32, u32)> {
-    let (next, expected) = (snapshot.socket.snd_nxt, snapshot.socket.rcv_nxt);
-    (next != 0 && expected != 0).then_some((next, expected))
+/// What is sent next, and what is expected next.
+fn sequence(snapshot: &Snapshot) -> (u32, u32) {
+    (snapshot.socket.snd_nxt, snapshot.socket.rcv_nxt)
+}
+
+/// Whether another end would find this one by its sequence numbers: nothing is exchanged yet while one is 0.
+fn has_sequence(snapshot: &Snapshot) -> bool {
+    snapshot.socket.snd_nxt != 0 && snapshot.socket.rcv_nxt != 0
 }
 
 impl Table {
@@ -90,55 +97,58 @@ impl Table {
     }
 
     fn place(&self, cookie: Cookie) -> Option<Place> {
-        self.by_cookie.find(cookie, |place| self.rows[place].cookie())
+        self.by_cookie.find(cookie, |place| self.rows[place].end.snapshot.cookie)
     }
 
     /// The end with this snapshot's cookie, brought up to date or begun.
     pub(super) fn update(&mut self, snapshot: &Snapshot) -> &mut End {
         let place = if let Some(place) = self.place(snapshot.cookie) {
             // A port may be chosen, data exchanged, or a connection begun anew, since the end was last seen.
-            let before = self.rows[place].keys();
+            let before = &self.rows[place].end.snapshot;
+            let addressed = addresses(before.tuple()) != addresses(snapshot.tuple());
+            let exchanged = sequence(before) != sequence(snapshot);
+            self.unindex(place, addressed, exchanged);
             self.rows[place].end.snapshot = *snapshot;
-            let after = self.rows[place].keys();
-            self.unindex(place, before, after);
-            self.index(place, before, after);
+            self.index(place, addressed, exchanged);
             place
         } else {
             if self.rows.len() >= self.capacity {
                 self.evict();
             }
-            let row = Row { end: End::new(*snapshot), addressed: 0, leaving: false };
-            let keys = row.keys();
-            let place = self.rows.push(row);
+            let place = self.rows.push(Row { end: End::new(*snapshot), addressed: 0, leaving: false });
             let rows = &self.rows;
-            self.by_cookie.insert(snapshot.cookie, place, |place| rows[place].cookie());
-            self.index(place, (None, None), keys);
+            self.by_cookie.insert(place, |place| rows[place].end.snapshot.cookie);
+            self.index(place, true, true);
             place
         };
         &mut self.rows[place].end
     }
 
-    /// Lets an end be found by the keys that it did not have before.
-    fn index(&mut self, place: Place, before: Keys, after: Keys) {
-        if let Some(key) = after.0.filter(|_| after.0 != before.0) {
+    /// Lets an end be found by its addresses, and by its sequence numbers.
+    fn index(&mut self, place: Place, addressed: bool, exchanged: bool) {
+        let snapshot = &self.rows[place].end.snapshot;
+        let (addressed, exchanged) =
+            (addressed && has_addresses(snapshot), exchanged && has_sequence(snapshot));
+        if addressed {
             self.addressed += 1;
             self.rows[place].addressed = self.addressed;
             let rows = &self.rows;
-            self.by_addresses.insert(Some(key), place, |place| rows[place].keys().0);
+            self.by_addresses.insert(place, |place| addresses(rows[place].end.tuple()));
         }
-        if let Some(key) = after.1.filter(|_| after.1 != before.1) {
+        if exchanged {
             let rows = &self.rows;
-            self.by_sequence.insert(Some(key), place, |place| rows[place].keys().1);
+            self.by_sequence.insert(place, |place| sequence(&rows[place].end.snapshot));
         }
     }
 
-    /// Lets an end not be found any more by the keys that it has no more.
-    fn unindex(&mut self, place: Place, before: Keys, after: Keys) {
-        if before.0.is_some() && before.0 != after.0 {
-            self.by_addresses.remove(before.0, place);
+    /// Lets an end not be found any more by its addresses, and by its sequence numbers.
+    fn unindex(&mut self, place: Place, addressed: bool, exchanged: bool) {
+        let snapshot = &self.rows[place].end.snapshot;
+        if addressed && has_addresses(snapshot) {
+            self.by_addresses.remove(addresses(snapshot.tuple()), place);
         }
-        if before.1.is_some() && before.1 != after.1 {
-            self.by_sequence.remove(before.1, place);
+        if exchanged && has_sequence(snapshot) {
+            self.by_sequence.remove(sequence(snapshot), place);
         }
     }
 
@@ -148,11 +158,19 @@ impl Table {
         }
     }
 
+    /// Removes an end unless it is `wanted`; whether it is still there.
+    pub(super) fn remove_unless(&mut self, cookie: Cookie, wanted: impl Fn(&End) -> bool) -> bool {
+        let Some(place) = self.place(cookie) else { return false };
+        let stays = wanted(&self.rows[place].end);
+        if !stays {
+            self.remove_at(place);
+        }
+        stays
+    }
+
     fn remove_at(&mut self, place: Place) {
-        let row = &self.rows[place];
-        let (cookie, keys) = (row.cookie(), row.keys());
-        self.unindex(place, keys, (None, None));
-        self.by_cookie.remove(cookie, place);
+        self.unindex(place, true, true);
+        self.by_cookie.remove(self.rows[place].end.snapshot.cookie, place);
         self.rows.remove(place);
     }
 
@@ -161,7 +179,11 @@ impl Table {
     /// sequence numbers are exactly this end's, swapped.
     pub(super) fn peer(&self, of: &Snapshot) -> Option<&End> {
         let swapped = of.tuple().swapped();
-        let sharing = self.with_addresses(swapped).filter(|end| end.snapshot.cookie != of.cookie);
+        let sharing = self.with_addresses(swapped);
+        if sharing.is_empty() {
+            return self.translated_peer(of);
+        }
+        let sharing = sharing.iter().copied().filter(|end| end.snapshot.cookie != of.cookie);
         // What connects anew from the same port is the other end of the incident, not the connection's.
         let own = self.get(of.cookie);
         let met = |end: &&End| reset_by(of, end) || own.is_some_and(|own| reset_by(&end.snapshot, own));
@@ -184,8 +206,11 @@ impl Table {
     }
 
     fn translated_peer(&self, of: &Snapshot) -> Option<&End> {
-        let (next, expected) = own_sequence(of)?;
-        let all = self.by_sequence.all(Some((expected, next)), |place| self.rows[place].keys().1);
+        if !has_sequence(of) {
+            return None;
+        }
+        let (next, expected) = sequence(of);
+        let all = self.by_sequence.all((expected, next), |place| sequence(&self.rows[place].end.snapshot));
         let mut others =
             all.map(|place| &self.rows[place].end).filter(|end| end.snapshot.cookie != of.cookie);
         let first = others.next()?;
@@ -193,11 +218,11 @@ impl Table {
     }
 
     /// The ends with these addresses, whatever their namespace, in the order in which they got them.
-    pub(super) fn with_addresses(&self, tuple: Tuple) -> impl Iterator<Item = &End> + Clone {
-        let all = self.by_addresses.all(Some(addresses(tuple)), |place| self.rows[place].keys().0);
-        let mut sharing: Sharing = all.collect();
-        sharing.sort_unstable_by_key(|place| self.rows[*place].addressed);
-        sharing.into_iter().map(|place| &self.rows[place].end)
+    pub(super) fn with_addresses(&self, tuple: Tuple) -> Sharing<'_> {
+        let all = self.by_addresses.all(addresses(tuple), |place| addresses(self.rows[place].end.tuple()));
+        let mut rows: SmallVec<[&Row; 4]> = all.map(|place| &self.rows[place]).collect();
+        rows.sort_unstable_by_key(|row| row.addressed);
+        rows.into_iter().map(|row| &row.end).collect()
     }
 
     /// An end is forgotten some time after `at`, when nothing can refer to it any more.
@@ -209,7 +234,7 @@ impl Table {
         self.leaving.push_back((at, cookie));
         if self.leaving.len() > 64 + 2 * self.rows.len() {
             let (by_cookie, rows) = (&self.by_cookie, &self.rows);
-            let place = |cookie| by_cookie.find(cookie, |place| rows[place].cookie());
+            let place = |cookie| by_cookie.find(cookie, |place| rows[place].end.snapshot.cookie);
             self.leaving.retain(|(_, cookie)| place(*cookie).is_some_and(|place| rows[place].leaving));
         }
     }
@@ -233,19 +258,6 @@ impl Table {
             self.remove_at(oldest);
             self.evicted += 1;
         }
-    }
-}
-
-/// What an end is found by besides its cookie: addresses and sequence numbers.
-type Keys = (Option<Tuple>, Option<(u32, u32)>);
-
-impl Row {
-    fn cookie(&self) -> Cookie {
-        self.end.snapshot.cookie
-    }
-
-    fn keys(&self) -> Keys {
-        (own_addresses(&self.end.snapshot), own_sequence(&self.end.snapshot))
     }
 }
 

@@ -152,20 +152,17 @@ impl Engine {
             self.orphans.remove_peer(end.tuple());
         }
         let open = self.cases.any(cookie) || self.any_at_peer(end.tuple());
-        if let Some(known) = self.ends.get(cookie) {
-            if !open && known.reset_sent.is_none() && known.reset_received.is_none() {
-                self.ends.remove(cookie);
-            } else {
-                self.ends.update(end);
-                self.ends.leave(cookie, at);
-            }
+        let wanted = |known: &End| open || known.reset_sent.is_some() || known.reset_received.is_some();
+        if self.ends.remove_unless(cookie, wanted) {
+            self.ends.update(end);
+            self.ends.leave(cookie, at);
         }
     }
 
     /// Whether an incident of the other end is being judged.
     fn any_at_peer(&self, of: Tuple) -> bool {
         let open = |peer: &End| self.cases.any(peer.snapshot.cookie);
-        self.cases.len() > 0 && self.ends.with_addresses(of.swapped()).any(open)
+        self.cases.len() > 0 && self.ends.with_addresses(of.swapped()).into_iter().any(open)
     }
 
     /// A process that was refused has reached the same port elsewhere.
@@ -278,7 +275,7 @@ impl Engine {
             self.listeners.looked(began);
         }
         let ids = match asked {
-            Some(cookie) => self.cases.of(cookie),
+            Some(cookie) => self.cases.of(cookie).to_vec(),
             None => self.cases.looking(),
         };
         for id in ids {
@@ -304,22 +301,13 @@ impl Engine {
         if self.cases.contains(id) {
             return;
         }
-        let last = occasion.at() + self.hold();
-        let case = Case {
-            occasion,
-            last,
-            next: last,
-            looking: None,
-            exact: false,
-            at_peer: false,
-            peer_looked: None,
-            looked: None,
-            owner_sought: false,
-            asks_whose: false,
-            asks_holder: false,
-        };
-        self.cases.put(id, case);
-        self.judge(id, occasion.at());
+        let case = Case::new(occasion, self.hold());
+        if self.cases.full() {
+            self.load.evicted_cases += 1;
+            self.judge_case_last(id, case, occasion.at());
+        } else {
+            self.judge_case(id, case, occasion.at());
+        }
     }
 
     /// Begins the incident of a stay that has lasted long enough.
@@ -352,7 +340,7 @@ impl Engine {
         if self.cases.len() == 0 {
             return;
         }
-        let ends = self.ends.with_addresses(of.swapped()).map(|end| end.snapshot.cookie);
+        let ends = self.ends.with_addresses(of.swapped()).into_iter().map(|end| end.snapshot.cookie);
         let peers: SmallVec<[Cookie; 4]> = ends.chain(self.orphans.peer(of).map(Parked::cookie)).collect();
         for cookie in peers {
             self.touch(cookie, now);

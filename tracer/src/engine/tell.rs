@@ -31,7 +31,7 @@ impl Engine {
         also.extend(chosen.also.iter().filter(|id| by_id(id).is_some_and(|p| self.is_on(p))));
         let finding_id = self.next_id();
         let finding = {
-            let view = self.view(id, case, now, true, *primary);
+            let view = self.view(id, case, now, true);
             compose::finding(finding_id, CATALOGUE[*primary], chosen, also, &view, &self.losses)
         };
         *self.load.findings.entry(finding.pattern).or_default() += 1;
