@@ -12,7 +12,8 @@ use procfs::process::Process;
 use std::{env, hint::black_box, process::Command, time::Duration};
 use tracer::{
     decode::decode,
-    engine::{Capacity, Engine},
+    engine::{Capacity, Engine, Request},
+    event::{Event, Presence, Task, What},
     pattern,
     scenario::host,
     time::Time,
@@ -26,7 +27,7 @@ use tracer_common::{
         state_change::StateChange,
     },
 };
-use zerocopy::IntoBytes as _;
+use zerocopy::{Immutable, IntoBytes};
 
 /// Connections of a round.
 const CONNECTIONS: u32 = 200_000;
@@ -34,8 +35,10 @@ const CONNECTIONS: u32 = 200_000;
 const APART_NS: u64 = 25_000;
 /// How long each lives, in nanoseconds.
 const LIFE_NS: u64 = 1_000_000;
-/// Connections whose records are taken between two looks at the time: about as many as the daemon does.
-const BATCH: usize = 1_024;
+/// So many records are taken between two looks at the time, as the daemon does.
+const BATCH: usize = 2_048;
+/// Connections before the first that counts: the engine's tables are as full then as they get.
+const BEFORE: u32 = 100_000;
 /// Rounds, of which the middle one counts.
 const ROUNDS: usize = 11;
 /// Connections that something happens to at the same time, for memory.
@@ -43,8 +46,32 @@ const MANY: u32 = 1_000_000;
 /// After so long everything that lasts has been judged.
 const LONG: Duration = Duration::from_mins(2);
 
-/// A record's bytes, and when it happened.
-type Bytes = (u64, Vec<u8>);
+/// Records one after another, as in a ring.
+#[derive(Default)]
+struct Records {
+    bytes: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
+    /// When the last one happened, in nanoseconds.
+    last_ns: u64,
+}
+
+impl Records {
+    fn push(&mut self, at_ns: u64, record: &(impl IntoBytes + Immutable)) {
+        self.bytes.extend_from_slice(record.as_bytes());
+        self.ends.push(self.bytes.len());
+        self.last_ns = at_ns;
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.ends.iter().scan(0, |begin, end| Some(&self.bytes[std::mem::replace(begin, *end)..*end]))
+    }
+}
 
 /// One end of a connection.
 #[derive(Clone, Copy)]
@@ -115,7 +142,7 @@ impl End {
         }
     }
 
-    fn changes(self, at_ns: u64, old: State, new: State, err: i32) -> Bytes {
+    fn changes(self, to: &mut Records, at_ns: u64, old: State, new: State, err: i32) {
         let flags = match (new, err) {
             (Close, 0) => DEAD | NO_SOCKET,
             (Close, _) => 0, // by what came, not by its process
@@ -129,16 +156,16 @@ impl End {
             new: new.number(),
             reserved: [0; 6],
         };
-        (at_ns, record.as_bytes().to_vec())
+        to.push(at_ns, &record);
     }
 
-    fn is_reset(self, at_ns: u64) -> Bytes {
+    fn is_reset(self, to: &mut Records, at_ns: u64) {
         let record = ResetReceived {
             header: self.header::<ResetReceived>(at_ns, Kind::ResetReceived),
             socket: self.socket(Established, 0, 0),
             past: self.past(at_ns, Established),
         };
-        (at_ns, record.as_bytes().to_vec())
+        to.push(at_ns, &record);
     }
 }
 
@@ -165,20 +192,20 @@ impl Fate {
     }
 
     /// What travels of the connection with this number.
-    fn records(self, number: u32) -> Vec<Bytes> {
+    fn records(self, number: u32, to: &mut Records) {
         let at = 1_000_000_000 + u64::from(number) * APART_NS;
         let (client, server) = (End { number, outgoing: true }, End { number, outgoing: false });
         match self {
-            Self::InOrder => vec![
-                server.changes(at, Established, CloseWait, 0),
-                server.changes(at + 1_000, CloseWait, LastAck, 0),
-                client.changes(at + 2_000, FinWait2, Close, 0),
-            ],
-            Self::Reset => {
-                let err = Errno::ECONNRESET as i32;
-                vec![client.is_reset(at), client.changes(at + 1_000, Established, Close, err)]
+            Self::InOrder => {
+                server.changes(to, at, Established, CloseWait, 0);
+                server.changes(to, at + 1_000, CloseWait, LastAck, 0);
+                client.changes(to, at + 2_000, FinWait2, Close, 0);
             }
-            Self::Left => vec![server.changes(at, Established, CloseWait, 0)],
+            Self::Reset => {
+                client.is_reset(to, at);
+                client.changes(to, at + 1_000, Established, Close, Errno::ECONNRESET as i32);
+            }
+            Self::Left => server.changes(to, at, Established, CloseWait, 0),
         }
     }
 
@@ -193,14 +220,24 @@ fn engine() -> Engine {
 }
 
 /// Gives records to an engine as the daemon does.
-fn feed(engine: &mut Engine, records: &[Bytes]) -> Result<()> {
-    for (_, bytes) in records {
-        engine.ingest(decode(bytes).ok().context("a record of this version")?);
+fn feed(engine: &mut Engine, records: &Records) -> Result<()> {
+    for record in records.iter() {
+        engine.ingest(decode(record).ok().context("a record of this version")?);
     }
-    engine.advance(Time(records.last().map_or(0, |(at, _)| *at)));
-    black_box(engine.take_findings());
-    black_box(engine.take_requests());
+    pass(engine, Time(records.last_ns));
     Ok(())
+}
+
+/// Lets time pass; whoever is looked for is not there.
+fn pass(engine: &mut Engine, at: Time) {
+    engine.advance(at);
+    black_box(engine.take_findings());
+    for request in engine.take_requests() {
+        if let Request::Peer { cookie, .. } | Request::Socket { cookie, .. } = request {
+            let what = What::Answer { asked: Some(cookie), found: Presence::Gone, began: at };
+            engine.ingest(Event { at, cpu: 0, task: Task::default(), what });
+        }
+    }
 }
 
 /// Time on the CPU so far.
@@ -208,18 +245,32 @@ fn cpu_time() -> Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
+/// Hands the records of so many connections to `take`, a batch at a time, with the number of the next connection.
+fn batches(fate: Fate, connections: u32, mut take: impl FnMut(u32, &Records) -> Result<()>) -> Result<()> {
+    let mut records = Records::default();
+    for number in 0..connections {
+        fate.records(number, &mut records);
+        if records.ends.len() >= BATCH || number + 1 == connections {
+            take(number + 1, &records)?;
+            records.clear();
+        }
+    }
+    Ok(())
+}
+
 /// Millions of records that `take` takes in a second of CPU time. They are made a batch before, as those of a ring are
 /// in the CPU's caches when they are read; that is not counted.
-fn rate(fate: Fate, mut take: impl FnMut(&[Bytes]) -> Result<()>) -> Result<f64> {
+fn rate(fate: Fate, mut take: impl FnMut(&Records) -> Result<()>) -> Result<f64> {
     let (mut number, mut took) = (0, Duration::ZERO);
-    for first in (0..CONNECTIONS).step_by(BATCH) {
-        let connections = first..CONNECTIONS.min(first + u32::try_from(BATCH)?);
-        let records: Vec<Bytes> = connections.flat_map(|number| fate.records(number)).collect();
+    batches(fate, BEFORE + CONNECTIONS, |next, records| {
         let begun = cpu_time()?;
-        take(&records)?;
-        took += cpu_time()?.saturating_sub(begun);
-        number += records.len();
-    }
+        take(records)?;
+        if next > BEFORE {
+            took += cpu_time()?.saturating_sub(begun);
+            number += records.ends.len();
+        }
+        Ok(())
+    })?;
     Ok(f64::from(u32::try_from(number)?) / took.as_secs_f64() / 1e6)
 }
 
@@ -243,20 +294,17 @@ fn memory(fate: Fate) -> Result<[u64; 3]> {
     let mut took = [0; 3];
     let full = u32::try_from(Capacity::default().ends)?;
     let mut at = 0;
-    for first in (0..MANY).step_by(BATCH) {
-        let connections = first..MANY.min(first + u32::try_from(BATCH)?);
-        let records: Vec<Bytes> = connections.flat_map(|number| fate.records(number)).collect();
-        feed(&mut engine, &records)?;
-        at = records.last().map_or(at, |(at, _)| *at);
-        if first == full {
+    batches(fate, MANY, |next, records| {
+        feed(&mut engine, records)?;
+        if next <= full {
             took[0] = peak()? - before;
         }
-    }
+        at = records.last_ns;
+        Ok(())
+    })?;
     took[1] = peak()? - before;
     for second in 1..=LONG.as_secs() {
-        engine.advance(Time(at) + Duration::from_secs(second));
-        black_box(engine.take_findings());
-        black_box(engine.take_requests());
+        pass(&mut engine, Time(at) + Duration::from_secs(second));
     }
     took[2] = peak()? - before;
     let load = engine.load();
@@ -291,9 +339,9 @@ fn main() -> Result<()> {
     let row = |what: &str, [median, slowest, fastest]: [f64; 3]| {
         println!("| {what} | {median:.2} | {slowest:.2} | {fastest:.2} |");
     };
-    let decoded = |records: &[Bytes]| {
-        for (_, bytes) in records {
-            drop(black_box(decode(bytes)));
+    let decoded = |records: &Records| {
+        for record in records.iter() {
+            drop(black_box(decode(record)));
         }
         Ok(())
     };

@@ -10,7 +10,7 @@ use crate::{
     name::Comm,
     time::Time,
 };
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 use thiserror::Error;
 use tracer_common::{
     State,
@@ -70,44 +70,44 @@ pub enum Malformed {
 /// # Errors
 /// When the bytes are no record of this version.
 pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
-    let header: Record<'_, Header> = look(bytes)?;
+    let header: Header = read(bytes)?;
     let kind = Kind::from_number(header.kind).ok_or(Malformed::Kind(header.kind))?;
     let what = match kind {
         Kind::StateChange => {
-            let record: Record<'_, StateChange> = look(bytes)?;
+            let record: StateChange = read(bytes)?;
             let (old, new) = (state(record.old)?, state(record.new)?);
-            What::StateChange { end: snapshot(&record.socket, &record.past)?, old, new }
+            What::StateChange { end: snapshot(record.socket, record.past)?, old, new }
         }
-        Kind::ResetSent => reset_sent(&*look(bytes)?)?,
+        Kind::ResetSent => reset_sent(&read(bytes)?)?,
         Kind::ResetReceived => {
-            let record: Record<'_, ResetReceived> = look(bytes)?;
-            What::ResetReceived { end: snapshot(&record.socket, &record.past)? }
+            let record: ResetReceived = read(bytes)?;
+            What::ResetReceived { end: snapshot(record.socket, record.past)? }
         }
         Kind::Error => {
-            let record: Record<'_, ErrorReport> = look(bytes)?;
-            What::Error { end: snapshot(&record.socket, &record.past)? }
+            let record: ErrorReport = read(bytes)?;
+            What::Error { end: snapshot(record.socket, record.past)? }
         }
         Kind::SendLength => {
-            let record: Record<'_, SendLength> = look(bytes)?;
+            let record: SendLength = read(bytes)?;
             let errno = Errno::from_number(record.result);
-            What::SendFailed { end: snapshot(&record.socket, &record.past)?, errno }
+            What::SendFailed { end: snapshot(record.socket, record.past)?, errno }
         }
         Kind::ReceiveLength => {
-            let record: Record<'_, ReceiveLength> = look(bytes)?;
-            let end = snapshot(&record.socket, &record.past)?;
+            let record: ReceiveLength = read(bytes)?;
+            let end = snapshot(record.socket, record.past)?;
             match record.result {
                 0 => What::EofRead { end },
                 result => What::ReceiveFailed { end, errno: Errno::from_number(result) },
             }
         }
         Kind::Sample => {
-            let record: Record<'_, Sample> = look(bytes)?;
-            What::Sample { end: snapshot(&record.socket, &record.past)? }
+            let record: Sample = read(bytes)?;
+            What::Sample { end: snapshot(record.socket, record.past)? }
         }
         Kind::Holder => {
-            let record: Record<'_, Holder> = look(bytes)?;
+            let record: Holder = read(bytes)?;
             let place = Place { cgroup: record.cgroup, ns_pid: record.ns_pid };
-            What::Holder { end: snapshot(&record.socket, &record.past)?, fd: record.fd, place }
+            What::Holder { end: snapshot(record.socket, record.past)?, fd: record.fd, place }
         }
         Kind::Signal => {
             let record: Signal = read(bytes)?;
@@ -124,19 +124,19 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
         }
         Kind::Call => What::Called(Box::new(called(&read(bytes)?)?)),
         Kind::Retransmit => {
-            let record: Record<'_, Retransmit> = look(bytes)?;
-            let end = snapshot(&record.socket, &record.past)?;
+            let record: Retransmit = read(bytes)?;
+            let end = snapshot(record.socket, record.past)?;
             What::Retransmit { end, refused: Errno::from_number(record.result), resent: resent(&record) }
         }
         Kind::Drop => {
-            let record: Record<'_, drop::Drop> = look(bytes)?;
+            let record: drop::Drop = read(bytes)?;
             let why = match record.why {
                 drop::RESET => Drop::Reset,
                 drop::SEQUENCE => Drop::ResetOutside,
                 drop::SYN => Drop::Syn,
                 other => return Err(Malformed::Drop(other)),
             };
-            What::Dropped { end: snapshot(&record.socket, &record.past)?, why, segment: record.segment }
+            What::Dropped { end: snapshot(record.socket, record.past)?, why, segment: record.segment }
         }
         Kind::Synack => {
             let record: Synack = read(bytes)?;
@@ -228,7 +228,7 @@ fn reset_sent(record: &ResetSent) -> Result<What, Malformed> {
             tuple: record.socket.tuple,
             substate: State::from_number(record.substate),
         },
-        _ => Origin::Full(snapshot(&record.socket, &record.past)?),
+        _ => Origin::Full(snapshot(record.socket, record.past)?),
     };
     let segment = (record.passive != 0).then_some(record.segment);
     let reason = (record.reason != REASON_ABSENT).then_some(record.reason);
@@ -277,26 +277,15 @@ fn end_of_call(record: &call::Call, call: Call) -> Result<Snapshot, Malformed> {
         flags,
         ..Past::default()
     };
-    snapshot(&socket, &past)
+    snapshot(socket, past)
 }
 
-fn snapshot(socket: &Socket, past: &Past) -> Result<Snapshot, Malformed> {
-    Ok(Snapshot { cookie: Cookie(socket.cookie), state: state(socket.state)?, socket: *socket, past: *past })
+fn snapshot(socket: Socket, past: Past) -> Result<Snapshot, Malformed> {
+    Ok(Snapshot { cookie: Cookie(socket.cookie), state: state(socket.state)?, socket, past })
 }
 
 fn state(number: u8) -> Result<State, Malformed> {
     State::from_number(number).ok_or(Malformed::State(number))
-}
-
-/// A record where it lies.
-type Record<'a, T> = Cow<'a, T>;
-
-/// Records of the ring lie where such a record may; those of a file may lie anywhere, and are moved.
-fn look<T: FromBytes + KnownLayout + Immutable + Clone>(bytes: &[u8]) -> Result<Record<'_, T>, Malformed> {
-    match T::ref_from_prefix(bytes) {
-        Ok((record, _)) => Ok(Cow::Borrowed(record)),
-        Err(_) => read(bytes).map(Cow::Owned),
-    }
 }
 
 fn read<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Result<T, Malformed> {

@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::any, prop_assert, proptest};
 use std::time::Duration;
 use tracer::{
     engine::{Capacity, Engine},
-    event::Event,
+    event::{Cookie, Event, What},
     finding::{Fact, Finding, VARIOUS_SERVICES},
     pattern::CATALOGUE,
     scenario::{host, parse, play},
@@ -31,6 +31,7 @@ proptest! {
             engine.ingest(event);
             let load = engine.load();
             prop_assert!(load.ends <= SMALL.ends && load.parked <= SMALL.parked);
+            prop_assert!(load.cases <= SMALL.ends + SMALL.parked);
         }
         engine.advance(Time(now) + Duration::from_hours(1));
         engine.finish();
@@ -51,8 +52,8 @@ fn what_gives_way_is_counted() {
              {port}ms s ESTABLISHED>CLOSE_WAIT"
         );
         for mut event in parse(&trace).expect("a history") {
-            if let tracer::event::What::StateChange { end, .. } = &mut event.what {
-                end.cookie = tracer::event::Cookie(port + 1);
+            if let What::StateChange { end, .. } = &mut event.what {
+                end.cookie = Cookie(port + 1);
             }
             engine.ingest(event);
         }
@@ -60,6 +61,30 @@ fn what_gives_way_is_counted() {
     engine.advance(Time(2_000_000_000));
     assert_eq!(engine.load().ends, 1);
     assert_eq!(engine.load().evicted_ends, 2);
+}
+
+#[test]
+fn incidents_that_are_too_many_to_wait_are_judged_at_once_and_counted() {
+    let mut engine = Engine::new(host(), Capacity { ends: 2, parked: 0 }, |_| true);
+    for number in 0..5_u64 {
+        let trace = format!(
+            "c = 10.0.0.1:{} > 10.0.0.2:8080 out curl[42]
+             1ms c reset-received
+             1ms c ESTABLISHED>CLOSE err=ECONNRESET",
+            40_000 + number
+        );
+        for mut event in parse(&trace).expect("a history") {
+            let (What::StateChange { end, .. } | What::ResetReceived { end }) = &mut event.what else {
+                continue;
+            };
+            end.cookie = Cookie(number + 1);
+            engine.ingest(event);
+        }
+    }
+    engine.advance(Time(1_010_000_000));
+    let load = engine.load();
+    assert_eq!((load.cases, load.evicted_cases), (2, 3), "the others wait for what the peer tells");
+    assert_eq!(load.findings.values().sum::<u64>(), 3);
 }
 
 #[test]
@@ -76,8 +101,8 @@ fn a_storm_is_one_record_a_window_and_the_sum_is_the_total() {
         );
         for mut event in parse(&trace).expect("a history") {
             match &mut event.what {
-                tracer::event::What::StateChange { end, .. } | tracer::event::What::ResetReceived { end } => {
-                    end.cookie = tracer::event::Cookie(number + 1);
+                What::StateChange { end, .. } | What::ResetReceived { end } => {
+                    end.cookie = Cookie(number + 1);
                 }
                 _ => {}
             }
@@ -106,8 +131,8 @@ fn a_scan_of_many_services_is_one_storm_and_nobody_elses() {
         );
         for mut event in parse(&trace).expect("a history") {
             match &mut event.what {
-                tracer::event::What::StateChange { end, .. } | tracer::event::What::ResetReceived { end } => {
-                    end.cookie = tracer::event::Cookie(pid * 10_000 + port);
+                What::StateChange { end, .. } | What::ResetReceived { end } => {
+                    end.cookie = Cookie(pid * 10_000 + port);
                 }
                 _ => {}
             }

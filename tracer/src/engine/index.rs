@@ -14,6 +14,11 @@ pub(super) struct Index {
 }
 
 impl Index {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     /// The places of all that have this key, in no order.
     pub(super) fn all<K: Copy + Hash + Eq>(
         &self,

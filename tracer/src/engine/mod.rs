@@ -185,6 +185,7 @@ impl Engine {
     }
 
     /// Takes an event. Those within a small window may come in any order.
+    #[inline] // an event is large: it is copied once less
     pub fn ingest(&mut self, event: Event) {
         self.now = self.now.max(event.at);
         self.order.push(event);

@@ -21,6 +21,7 @@ pub(super) struct Order {
 
 impl Order {
     /// Takes an event. Events come almost sorted, so the place is near the end.
+    #[inline]
     pub(super) fn push(&mut self, event: Event) {
         let at = event.at;
         let event = match self.spare.pop() {

@@ -292,3 +292,67 @@ fn mirrors(one: &Snapshot, other: &Snapshot) -> bool {
     };
     near(one.socket.rcv_nxt, other.socket.snd_nxt) && near(other.socket.rcv_nxt, one.socket.snd_nxt)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+    use crate::{
+        event::{Cookie, Snapshot},
+        time::Time,
+    };
+    use proptest::{collection::vec, prelude::any, prop_assert, prop_assert_eq, proptest};
+    use tracer_common::{
+        State,
+        record::socket::{Past, Socket, Tuple},
+    };
+
+    fn snapshot(cookie: u64, port: u16, sent: u32) -> Snapshot {
+        let tuple = Tuple { local_port: port, remote_port: 80, ..Tuple::default() };
+        let socket = Socket { tuple, snd_nxt: sent, rcv_nxt: 1, ..Socket::default() };
+        Snapshot { cookie: Cookie(cookie), state: State::Established, socket, past: Past::default() }
+    }
+
+    proptest! {
+        #[test]
+        fn an_end_is_found_by_what_it_has_now_and_by_nothing_once_it_is_gone(
+            steps in vec((0..8_u64, 0..4_u16, 0..3_u32, any::<bool>()), 0..100)
+        ) {
+            let mut table = Table::new(5);
+            for (cookie, port, sent, goes) in steps {
+                if goes {
+                    table.remove(Cookie(cookie));
+                } else {
+                    let now = snapshot(cookie, port, sent);
+                    table.update(&now);
+                    let found = table.with_addresses(now.tuple());
+                    let last = found.iter().any(|end| end.snapshot.cookie == now.cookie);
+                    prop_assert_eq!(last, port != 0);
+                    prop_assert!(found.iter().all(|end| end.tuple() == now.tuple()));
+                }
+                prop_assert!(table.len() <= 5);
+                prop_assert_eq!(table.by_cookie.len(), table.len());
+                let having = |has: fn(&Snapshot) -> bool| {
+                    let all = (0..8).filter_map(|cookie| table.get(Cookie(cookie)));
+                    all.filter(|end| has(&end.snapshot)).count()
+                };
+                prop_assert_eq!(table.by_addresses.len(), having(super::has_addresses));
+                prop_assert_eq!(table.by_sequence.len(), having(super::has_sequence));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_forgotten_is_queued_once() {
+        let mut table = Table::new(4);
+        for number in 0..10_000 {
+            // One that much happens to, among others that come and go.
+            for cookie in [1, number + 2] {
+                table.update(&snapshot(cookie, 7, 1));
+                table.leave(Cookie(cookie), Time(number));
+            }
+            table.remove(Cookie(number + 2));
+            assert!(table.leaving.len() <= 64 + 2 * 4 + 1, "{} of {}", table.leaving.len(), table.len());
+        }
+        assert_eq!(table.left(Time::NEVER), Some(Cookie(1)));
+    }
+}

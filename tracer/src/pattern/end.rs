@@ -312,3 +312,16 @@ fn keep_newest(told: &mut Vec<FindingId>, id: FindingId) {
     }
     told.push(id);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FindingId, MOST_TOLD, keep_newest};
+
+    #[test]
+    fn of_what_was_told_the_newest_is_kept() {
+        let mut told = Vec::new();
+        (1..=100).for_each(|id| keep_newest(&mut told, FindingId(id)));
+        assert_eq!(told.len(), MOST_TOLD);
+        assert_eq!(told.last(), Some(&FindingId(100)));
+    }
+}

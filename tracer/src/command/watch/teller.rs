@@ -255,7 +255,12 @@ impl Teller {
                 ("cases", size(load.cases)),
             ]
             .into(),
-            evictions: [("connections", load.evicted_ends), ("parked", load.evicted_parked)].into(),
+            evictions: [
+                ("connections", load.evicted_ends),
+                ("parked", load.evicted_parked),
+                ("cases", load.evicted_cases),
+            ]
+            .into(),
             looks_skipped: load.looks_skipped,
             dropped: [("stdout", self.output.dropped())].into(),
             user_cpu_seconds: seconds(usage.user_time()),
