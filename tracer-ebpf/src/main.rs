@@ -1,7 +1,7 @@
 //! The kernel programs of tcptrace: one hook a file, named as its record in `tracer-common` is.
 #![no_std]
 #![no_main]
-#![feature(asm_experimental_arch)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod attach;
 mod beside;

@@ -5,10 +5,7 @@
 //! the socket has the kernel's storage. <https://github.com/torvalds/linux/blob/v6.12/include/linux/cookie.h>
 
 use aya_ebpf::{btf_maps::Array, helpers::generated::bpf_jiffies64, macros::btf_map};
-use core::{
-    arch::asm,
-    ptr::{self, addr_of_mut},
-};
+use core::ptr::{self, addr_of_mut};
 use tracer_common::record::socket::Past;
 
 /// A power of two. With the sizes of today 6.5 MiB.
@@ -111,12 +108,13 @@ pub(crate) static NOTHING: Past = Past {
 ///
 /// # Safety
 /// `word` lies in a live value of a map.
+#[cfg(target_arch = "bpf")]
 #[inline(always)]
 unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> u64 {
     let found;
     // SAFETY: the caller's; the core library has no such operation for this target.
     unsafe {
-        asm!(
+        core::arch::asm!(
             "r0 = cmpxchg_64({word} + 0, r0, {new})",
             word = in(reg) word,
             new = in(reg) new,
@@ -124,4 +122,16 @@ unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> u64 {
         );
     }
     found
+}
+
+/// The same where the programs are only checked.
+///
+/// # Safety
+/// As above.
+#[cfg(not(target_arch = "bpf"))]
+unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> u64 {
+    use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+    // SAFETY: the caller's.
+    let word = unsafe { AtomicU64::from_ptr(word) };
+    word.compare_exchange(old, new, SeqCst, SeqCst).unwrap_or_else(|found| found)
 }
