@@ -8,7 +8,7 @@ use aya_ebpf::{btf_maps::Array, helpers::generated::bpf_jiffies64, macros::btf_m
 use core::ptr::{self, addr_of_mut};
 use tracer_common::record::socket::Past;
 
-/// A power of two. With the sizes of today 6.5 MiB.
+/// A power of two. With the sizes of today 8 MiB.
 const PLACES: usize = 1 << 16;
 
 /// A place.
@@ -18,6 +18,12 @@ struct Slot {
     tag: u64,
     /// Since when nobody uses it, in jiffies.
     since: u64,
+    /// The cookie of the socket that last wanted it.
+    bidder: u64,
+    /// The cookie of the socket that last took it, or nearly; 0 when it is to be had.
+    taker: u64,
+    /// Changes with each attempt, and tells nothing.
+    fence: u64,
     past: Past,
 }
 
@@ -48,23 +54,36 @@ pub(crate) fn find(cookie: u64) -> *mut Past {
 }
 
 /// Takes the place of the socket with this cookie and clears it; NULL when it is another's.
+///
+/// Linux before 5.12 refuses programs in which a word is compared and exchanged, even where they never come to it. So this
+/// is the splitter of Moir and Anderson, which needs but loads and stores in their order: of those who try at once at most
+/// one comes through. Where none does the place is lost, and its sockets have the kernel's storage from then on.
 #[inline(always)]
 pub(crate) fn take(cookie: u64) -> *mut Past {
     let slot = place(cookie);
     if slot.is_null() {
         return ptr::null_mut();
     }
-    // SAFETY: a live value; two CPUs may take a place at once, and one gets it.
+    // SAFETY: a live value; volatile since other CPUs read and write these words at the same time.
     unsafe {
-        let tag = ptr::read_volatile(addr_of_mut!((*slot).tag));
+        let tag = addr_of_mut!((*slot).tag).read_volatile();
         let used = tag != 0 && tag & ENDED == 0;
         if used || bpf_jiffies64().wrapping_sub((*slot).since) < GRACE {
             return ptr::null_mut();
         }
-        if compare_exchange(addr_of_mut!((*slot).tag), tag, cookie) != tag {
+        let (bidder, taker) = (addr_of_mut!((*slot).bidder), addr_of_mut!((*slot).taker));
+        bidder.write_volatile(cookie);
+        in_order(addr_of_mut!((*slot).fence));
+        if taker.read_volatile() != 0 {
+            return ptr::null_mut();
+        }
+        taker.write_volatile(cookie);
+        in_order(addr_of_mut!((*slot).fence));
+        if bidder.read_volatile() != cookie {
             return ptr::null_mut();
         }
         addr_of_mut!((*slot).past).write(NOTHING);
+        addr_of_mut!((*slot).tag).write_volatile(cookie);
         addr_of_mut!((*slot).past)
     }
 }
@@ -78,6 +97,7 @@ pub(crate) fn leave(cookie: u64, any_more: bool) {
         if !slot.is_null() && (*slot).tag == cookie {
             (*slot).since = bpf_jiffies64();
             addr_of_mut!((*slot).tag).write_volatile(if any_more { cookie | ENDED } else { 0 });
+            addr_of_mut!((*slot).taker).write_volatile(0);
         }
     }
 }
@@ -104,34 +124,25 @@ pub(crate) static NOTHING: Past = Past {
     reserved: [0; 5],
 };
 
-/// Writes `new` where `old` is; what was there. Since Linux 5.12, as the cookies that are asked for here.
+/// What was stored before is there for every CPU before anything is loaded after: an atomic addition orders both on
+/// x86-64.
 ///
 /// # Safety
 /// `word` lies in a live value of a map.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
-unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> u64 {
-    let found;
+unsafe fn in_order(word: *mut u64) {
     // SAFETY: the caller's; the core library has no such operation for this target.
     unsafe {
-        core::arch::asm!(
-            "r0 = cmpxchg_64({word} + 0, r0, {new})",
-            word = in(reg) word,
-            new = in(reg) new,
-            inout("r0") old => found,
-        );
+        core::arch::asm!("lock *(u64 *)({word} + 0) += {one}", word = in(reg) word, one = in(reg) 1_u64)
     }
-    found
 }
 
 /// The same where the programs are only checked.
 ///
 /// # Safety
-/// As above.
+/// None is needed here.
 #[cfg(not(target_arch = "bpf"))]
-unsafe fn compare_exchange(word: *mut u64, old: u64, new: u64) -> u64 {
-    use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
-    // SAFETY: the caller's.
-    let word = unsafe { AtomicU64::from_ptr(word) };
-    word.compare_exchange(old, new, SeqCst, SeqCst).unwrap_or_else(|found| found)
+unsafe fn in_order(_: *mut u64) {
+    core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
 }

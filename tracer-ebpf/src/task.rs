@@ -4,10 +4,7 @@ use crate::kernel::{load, number, offset, peek};
 use aya_ebpf::helpers::generated::{
     bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs,
 };
-use tracer_common::{
-    layout::{ABSENT, PROBED},
-    record::exit::OUT_OF_MEMORY,
-};
+use tracer_common::{layout::ABSENT, record::exit::OUT_OF_MEMORY};
 
 /// `PF_EXITING`: the task is in do_exit(), and its exit code is final.
 /// <https://github.com/torvalds/linux/blob/v6.12/include/linux/sched.h#L1660>
@@ -184,13 +181,13 @@ pub(crate) fn cgroup(task: *const u8) -> u64 {
 /// The first thread keeps its numbers as long as another one runs.
 #[inline(always)]
 pub(crate) fn ns_pid(task: *const u8) -> u32 {
-    let leader = load::<usize>(task, offset!(task_leader)) as *const u8;
-    let pid = load::<usize>(leader, offset!(task_pid)) as *const u8;
-    let level = load::<u32>(pid, offset!(pid_level)) & LEVELS;
-    let number = (offset!(pid_numbers) & !PROBED) as usize
-        + level as usize * number!(upid_size) as usize
+    // Scalars: on a pointer of a known type Linux 6.1 allows no sum that it cannot bound.
+    let leader = load::<usize>(task, offset!(task_leader));
+    let pid: usize = peek(leader, offset!(task_pid));
+    let number = offset!(pid_numbers) as usize
+        + (peek::<u32>(pid, offset!(pid_level)) & LEVELS) as usize * number!(upid_size) as usize
         + offset!(pid_number) as usize;
-    if pid.is_null() || number!(upid_size) == ABSENT { 0 } else { peek(pid as usize + number, 0) }
+    if pid == 0 || number!(upid_size) == ABSENT { 0 } else { peek(pid + number, 0) }
 }
 
 /// The current process and thread.
