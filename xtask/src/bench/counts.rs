@@ -60,7 +60,7 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
 }
 
 /// Of `"a":1,"b":2`.
-fn losses(members: &str) -> Option<Vec<(&str, f64)>> {
+pub(crate) fn losses(members: &str) -> Option<Vec<(&str, f64)>> {
     let pairs = members.split(',').map(|member| member.split_once(':'));
     pairs
         .map(|pair| pair.and_then(|(name, count)| Some((name.trim_matches('"'), count.parse().ok()?))))

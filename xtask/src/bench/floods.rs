@@ -1,6 +1,6 @@
 //! A scan of all ports and floods of SYNs: `accuracy --floods` makes and judges them, its numbers are taken over.
 
-use super::{part::Size, table::Row, trial::Report};
+use super::{counts::losses, part::Size, table::Row, trial::Report};
 use crate::verb::accuracy;
 use anyhow::{Context as _, Result, ensure};
 use std::{path::Path, process::Stdio};
@@ -83,13 +83,11 @@ fn flood<'a>(line: &'a str, below: &[&str]) -> Option<Flood<'a>> {
         cpu: [number(before("user")?)?, number(before("kernel")?)?],
         memory: number(more)?,
         lines: lines.trim().split(' ').next()?.parse().ok()?,
-        lost: sum(counts.rsplit_once("lost {")?.1.strip_suffix('}')?)?,
+        lost: losses(counts.rsplit_once("lost {")?.1.strip_suffix('}')?)?
+            .iter()
+            .map(|(_, count)| count)
+            .sum(),
     })
-}
-
-/// Of `"a":1,"b":2`.
-fn sum(members: &str) -> Option<f64> {
-    members.split(',').map(|member| member.split_once(':')?.1.trim().parse::<f64>().ok()).sum()
 }
 
 #[cfg(test)]

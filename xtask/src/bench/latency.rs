@@ -1,9 +1,9 @@
 //! From what happens to a connection to the line that tells it, on a pipe of `watch --json`.
 
 use super::{
-    beside,
     load::Load as _,
     part::Size,
+    process,
     series::percentile,
     storm::{Family, Storm},
     table::Row,
@@ -78,7 +78,7 @@ struct Delay {
 
 /// Measures it.
 pub(crate) fn measure(size: Size, program: &Path, report: &mut Report) -> Result<()> {
-    let loader = beside::build("latency")?;
+    let loader = process::build("latency")?;
     for surroundings in SURROUNDINGS {
         eprintln!("bench: latency: {}", surroundings.name);
         let output = if surroundings.storm {

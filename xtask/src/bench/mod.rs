@@ -1,6 +1,5 @@
 //! What `cargo xtask bench` is made of: the loads, the daemon beside them, the clock, and the sums.
 
-pub(crate) mod beside;
 pub(crate) mod counts;
 mod engine;
 mod floods;
@@ -11,6 +10,7 @@ pub(crate) mod machine;
 pub(crate) mod part;
 mod peers;
 mod polling;
+pub(crate) mod process;
 mod ring;
 pub(crate) mod round;
 pub(crate) mod series;

@@ -1,7 +1,7 @@
 //! What looking takes of a CPU where nothing happens: many open sockets, in few and in many network namespaces.
 
 use super::{
-    beside, beside::Sockets, machine, part::Size, round::Beside as _, table::Row, trial::Report,
+    machine, part::Size, process, process::Sockets, round::Beside as _, table::Row, trial::Report,
     watcher::Watcher,
 };
 use anyhow::{Result, ensure};
@@ -41,7 +41,7 @@ pub(crate) fn minutes(size: Size) -> usize {
 
 /// Measures it.
 pub(crate) fn measure(size: Size, program: &Path, report: &mut Report) -> Result<()> {
-    let loader = beside::build("sockets")?;
+    let loader = process::build("sockets")?;
     for namespaces in NAMESPACES {
         let sockets = Sockets::open(&loader, SOCKETS, *namespaces)?;
         let watcher = Watcher::start(program, &["--quiet"])?;

@@ -1,7 +1,7 @@
 //! How long `watch --json` takes until everything is attached, and the memory it then has.
 
 use super::{
-    beside, beside::Sockets, machine, part::Size, round::Beside as _, table::Row, trial::Report,
+    machine, part::Size, process, process::Sockets, round::Beside as _, table::Row, trial::Report,
     watcher::Watcher,
 };
 use anyhow::Result;
@@ -22,7 +22,7 @@ pub(crate) fn about(size: Size) -> String {
 
 /// Measures it.
 pub(crate) fn measure(size: Size, program: &Path, report: &mut Report) -> Result<()> {
-    let loader = beside::build("sockets")?;
+    let loader = process::build("sockets")?;
     report.rows.extend(rows("this host as it is", ["≤ 300", "≤ 25"], size, program)?);
     let sockets = Sockets::open(&loader, SOCKETS, 1)?;
     let title = format!("{SOCKETS} sockets in another namespace");

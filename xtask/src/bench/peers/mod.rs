@@ -9,8 +9,9 @@ use super::{
     part::Size,
     round::{Alternative, Beside, Round, Watched, sample, sample_beside},
     storm::{Family, Storm},
+    storms::FIGURES,
     table::Row,
-    trial::{Figure, Report, Trial},
+    trial::{Report, Trial},
     watcher::Watcher,
 };
 use anyhow::{Context as _, Result};
@@ -23,22 +24,6 @@ const PROBED: usize = 5;
 /// As few programs as can be, all of them filtered: as long as it runs, the kernel measures every program's run time.
 const STATISTICS: &[&str] =
     &["--probe-stats", "--port", "9", "--pattern", "connection_refused", "--no-syscalls", "--quiet"];
-
-const FIGURES: &[Figure] = &[
-    Figure {
-        name: "CPU time a connection, whole machine",
-        unit: "µs",
-        of: |sample| sample.busy,
-        goals: &["≤ 1.06"],
-    },
-    Figure {
-        name: "CPU time a connection, storm, tracer and what reads it",
-        unit: "µs",
-        of: |sample| sample.own,
-        goals: &[],
-    },
-    Figure { name: "connections a second", unit: "1/s", of: |sample| sample.rate, goals: &[] },
-];
 
 /// Rounds, and connections of a storm.
 fn asked(size: Size) -> (usize, u32) {
