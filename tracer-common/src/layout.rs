@@ -39,7 +39,7 @@ macro_rules! layout {
 }
 
 /// Structures whose offsets are added to another's, which is marked.
-const INNER: &[&str] = &["tcp_skb_cb", "pid", "upid"];
+const INNER: &[&str] = &["tcp_skb_cb", "upid"];
 
 fn probed(structure: &str, offset: u32) -> u32 {
     if offset == ABSENT || INNER.contains(&structure) { offset } else { offset | PROBED }

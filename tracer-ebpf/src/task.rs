@@ -178,16 +178,23 @@ pub(crate) fn cgroup(task: *const u8) -> u64 {
 
 /// The number of a task's process in the process's own pid namespace, which is the last of those it is numbered in.
 ///
-/// The first thread keeps its numbers as long as another one runs.
+/// The first thread keeps its numbers as long as another one runs. In the first namespace its number is the one that every
+/// task has at hand.
 #[inline(always)]
 pub(crate) fn ns_pid(task: *const u8) -> u32 {
-    // Scalars: on a pointer of a known type Linux 6.1 allows no sum that it cannot bound.
-    let leader = load::<usize>(task, offset!(task_leader));
-    let pid: usize = peek(leader, offset!(task_pid));
-    let number = offset!(pid_numbers) as usize
-        + (peek::<u32>(pid, offset!(pid_level)) & LEVELS) as usize * number!(upid_size) as usize
-        + offset!(pid_number) as usize;
-    if pid == 0 || number!(upid_size) == ABSENT { 0 } else { peek(pid + number, 0) }
+    let leader = load::<usize>(task, offset!(task_leader)) as *const u8;
+    let numbers = load::<usize>(leader, offset!(task_pid)) as *const u8;
+    if numbers.is_null() || number!(upid_size) == ABSENT {
+        return 0;
+    }
+    let level = load::<u32>(numbers, offset!(pid_level)) & LEVELS;
+    if level == 0 {
+        return load(task, offset!(task_tgid));
+    }
+    // A scalar: on a pointer of a known type Linux 6.1 allows no sum that it cannot bound.
+    let numbers: usize = peek(leader as usize, offset!(task_pid));
+    let own = level as usize * number!(upid_size) as usize + offset!(pid_number) as usize;
+    peek(numbers + own, offset!(pid_numbers))
 }
 
 /// The current process and thread.

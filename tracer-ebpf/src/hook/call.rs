@@ -67,7 +67,12 @@ nested!(
 
 #[inline(always)]
 fn returned(regs: *const u8, result: i32) {
-    if let Some(call) = kind(load(regs, offset!(regs_call)))
+    let number = load(regs, offset!(regs_call));
+    // Most calls succeed, and only getsockopt() has something to tell then.
+    if result >= 0 && number != u64::from(number!(call_getsockopt)) {
+        return;
+    }
+    if let Some(call) = kind(number)
         && !other_numbering()
     {
         let argument = |offset| load::<u64>(regs, offset);
