@@ -27,3 +27,13 @@ fn no_program_calls_a_function_of_its_own() {
     assert!(programs > 20, "only {programs} sections of programs");
     assert!(calls.is_empty(), "{calls:#?}");
 }
+
+/// The loader reads every byte and every relocation of it, and its pages stay in memory.
+#[test]
+fn nothing_is_there_for_debuggers_alone() {
+    let object = object::File::parse(OBJECT).expect("an object");
+    let names: Vec<_> = object.sections().map(|section| section.name().expect("its name")).collect();
+    assert!(names.contains(&".BTF"), "{names:?}");
+    let lines = |name: &&str| name.contains(".debug_") || name.contains(".BTF.ext");
+    assert_eq!(names.iter().find(|name| lines(name)), None);
+}

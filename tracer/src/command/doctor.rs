@@ -298,7 +298,7 @@ fn show(report: &Report, verbose: bool, out: &mut impl Write) -> Result<()> {
         writeln!(out, "  cannot be told: {}", report.lost_patterns.join(", "))?;
     }
     let looks = Polling::of(&Host::default(), |_| true);
-    writeln!(out, "  looks at what makes no event, each at most {} of a CPU:", POLL_SHARE.default)?;
+    writeln!(out, "  looks at what makes no event, together at most {} of a CPU:", POLL_SHARE.default)?;
     writeln!(out, "        accept queues every {}", POLL_PERIOD.default)?;
     if let Some(often) = looks.sockets {
         writeln!(out, "        open sockets every {} (a quarter of the shortest threshold)", Spoken(often))?;

@@ -312,7 +312,7 @@ impl Engine {
         self.host.time(&POLL_PERIOD)
     }
 
-    /// How much of a CPU the looks of one kind may take.
+    /// How much of a CPU these looks may take together.
     pub fn poll_share(&self) -> f64 {
         self.host.share(&POLL_SHARE)
     }

@@ -3,6 +3,7 @@
 use super::{
     Live,
     balance::{Balances, Reading},
+    share::Look,
 };
 use crate::kernel::{
     clock,
@@ -20,6 +21,10 @@ use tracer_common::reconcile::NAMESPACES;
 
 /// How often it is looked whether something happened in a namespace that is not known.
 const STRANGERS_PERIOD: Duration = Duration::from_secs(1);
+/// How often the counters are asked for.
+const COUNTERS_PERIOD: Duration = Duration::from_secs(10);
+/// Who asks may be so much too early.
+const EARLY: Duration = Duration::from_secs(1);
 /// Namespaces whose counters are held open, two descriptors each.
 const MOST_OPEN: usize = 512;
 /// Namespaces that have gone and are remembered.
@@ -255,7 +260,8 @@ impl Live {
         }
         let cost = clock::own_cpu_time()?.saturating_sub(used);
         tracing::debug!("reading the counters of {} namespaces took {cost:?}", books.open.len());
-        books.reading_due = began + self.polls.apart(Duration::ZERO, cost);
+        let apart = self.polls.shares.apart(Look::Counters, COUNTERS_PERIOD, cost);
+        books.reading_due = began + apart.saturating_sub(EARLY);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod cgroups;
 mod losses;
 mod own;
 mod polls;
+mod share;
 mod totals;
 
 pub use balance::{Balance, Balances};

@@ -1,6 +1,10 @@
 //! What makes no event is looked at: accept queues, and open sockets to which nothing happens.
 
-use super::{Live, own::header};
+use super::{
+    Live,
+    own::header,
+    share::{Look, Shares},
+};
 use crate::{
     engine::Polling,
     kernel::{clock, queues::Queues},
@@ -19,8 +23,9 @@ pub(super) struct Polls {
     queues: Queues,
     /// How often queues are looked at.
     period: Duration,
-    /// How much of a CPU looks of a kind may take.
+    /// How much of a CPU looks of a kind may take that something asks for.
     share: f64,
+    pub(super) shares: Shares,
     queues_due: Instant,
     /// The same of namespaces in which a queue was seen full.
     full_queues_due: Instant,
@@ -39,6 +44,7 @@ impl Polls {
             queues: Queues::default(),
             period,
             share,
+            shares: Shares::new(share),
             queues_due: now,
             full_queues_due: now,
             sockets_due: now,
@@ -48,7 +54,7 @@ impl Polls {
 }
 
 impl Polls {
-    /// The time from the beginning of a look that has cost so much to that of the next one.
+    /// The time from the beginning of a look that something asks for and that has cost so much to that of the next one.
     pub(super) fn apart(&self, period: Duration, cost: Duration) -> Duration {
         period.max(cost.div_f64(self.share))
     }
@@ -75,7 +81,8 @@ impl Live {
             self.turn_books()?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             tracing::debug!("finding the namespaces took {cost:?}");
-            self.polls.namespaces_due = began + self.polls.apart(NAMESPACES_PERIOD, cost);
+            self.polls.namespaces_due =
+                began + self.polls.shares.apart(Look::Namespaces, NAMESPACES_PERIOD, cost);
         }
         self.find_strangers()?;
         if self.polls.polling.queues && Instant::now() >= self.polls.queues_due {
@@ -83,7 +90,8 @@ impl Live {
             self.look_at_queues(&self.engine.listening_namespaces())?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             tracing::debug!("a look at accept queues took {cost:?}");
-            self.polls.queues_due = began + self.polls.apart(self.polls.period, cost);
+            let period = self.polls.period;
+            self.polls.queues_due = began + self.polls.shares.apart(Look::Queues, period, cost);
         } else if self.polls.polling.queues && Instant::now() >= self.polls.full_queues_due {
             // Where there are hundreds of namespaces the next look at all is far away.
             let (began, used) = (Instant::now(), clock::own_cpu_time()?);
@@ -103,7 +111,7 @@ impl Live {
             }
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             tracing::debug!("a look at open sockets took {cost:?}");
-            self.polls.sockets_due = began + self.polls.apart(period, cost);
+            self.polls.sockets_due = began + self.polls.shares.apart(Look::Sockets, period, cost);
         }
         Ok(())
     }

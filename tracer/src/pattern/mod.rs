@@ -214,11 +214,11 @@ pub static POLL_PERIOD: Setting = Setting {
     meaning: "how often what makes no event is looked at",
 };
 
-/// How much of a CPU such looks may take.
+/// How much of a CPU such looks may take together.
 pub static POLL_SHARE: Setting = Setting {
     key: "poll.share",
-    default: Value::Share(0.0025),
-    meaning: "how much of a CPU looks of one kind may take: what is over makes them further apart",
+    default: Value::Share(0.004),
+    meaning: "how much of a CPU such looks may take together: what is over makes them further apart",
 };
 
 /// Over what time equal findings become one.
