@@ -10,6 +10,7 @@ pub mod layout;
 pub mod reconcile;
 pub mod record;
 pub mod settings;
+pub mod slot;
 pub mod state;
 
 pub use state::State;
