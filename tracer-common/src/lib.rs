@@ -10,7 +10,6 @@ pub mod layout;
 pub mod reconcile;
 pub mod record;
 pub mod settings;
-pub mod slot;
 pub mod state;
 
 pub use state::State;

@@ -6,14 +6,32 @@
 
 use aya_ebpf::{btf_maps::Array, helpers::generated::bpf_jiffies64, macros::btf_map};
 use core::ptr::{self, addr_of_mut};
-use tracer_common::{
-    record::socket::Past,
-    slot::{ENDED, PLACES, Slot},
-};
+use tracer_common::record::socket::Past;
+
+/// A power of two. With the sizes of today 8 MiB.
+const PLACES: usize = 1 << 16;
+
+/// A place.
+#[repr(C)]
+struct Slot {
+    /// The cookie of whose place it is or was; 0 when it is nobody's.
+    tag: u64,
+    /// Since when nobody uses it, in jiffies.
+    since: u64,
+    /// The cookie of the socket that last wanted it.
+    bidder: u64,
+    /// The cookie of the socket that last took it, or nearly; 0 when it is to be had.
+    taker: u64,
+    /// Changes with each attempt, and tells nothing.
+    fence: u64,
+    past: Past,
+}
 
 #[btf_map]
 static PLACED: Array<Slot, PLACES> = Array::new();
 
+/// A bit of a tag: its socket has ended. What comes right after its end still finds what was kept.
+const ENDED: u64 = 1 << 63;
 /// For so many jiffies what has no owner is left alone: a program on another CPU may yet write to it.
 const GRACE: u64 = 25;
 

@@ -27,7 +27,6 @@ use tracer_common::{
         firewall_reset::FirewallReset,
         holder::Holder,
         loss::Loss,
-        other_end::OtherEnd,
         queue::Queue,
         receive_length::ReceiveLength,
         reset_received::ResetReceived,
@@ -173,10 +172,6 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Malformed> {
                 syn_cookies: record.new_syn_cookies,
             };
             What::Queue { cookie: Cookie(record.cookie), tuple: record.tuple, look }
-        }
-        Kind::OtherEnd => {
-            let record: OtherEnd = read(bytes)?;
-            What::OtherEnd { end: snapshot(record.socket, record.past)? }
         }
         Kind::Answer => {
             let record: Answer = read(bytes)?;

@@ -98,8 +98,6 @@ pub enum What {
     Sample { end: Snapshot },
     /// A look at a descriptor; the event's task is its holder.
     Holder { end: Snapshot, fd: u32, place: Place },
-    /// The other end of a connection, as a look has found it.
-    OtherEnd { end: Snapshot },
     /// A cgroup was made, or found: one of version 2 by its number; without one, where the event's task is in the older
     /// hierarchies.
     Cgroup { id: Option<u64>, path: Box<[u8]> },

@@ -3,8 +3,8 @@
 use proptest::{collection::vec, prelude::any, prop_assert, proptest};
 use std::time::Duration;
 use tracer::{
-    engine::{Capacity, Engine, Request},
-    event::{Cookie, Event, Snapshot, What},
+    engine::{Capacity, Engine},
+    event::{Cookie, Event, What},
     finding::{Fact, Finding, VARIOUS_SERVICES},
     pattern::CATALOGUE,
     scenario::{host, parse, play},
@@ -258,76 +258,4 @@ fn what_nobody_is_shown_of_a_scan_is_not_judged() {
     }
     engine.advance(Time(3_000_000_000));
     assert_eq!(engine.take_findings().len(), 0);
-}
-
-/// A server dies; who its client is only a look for the other end tells, as `tamper` has it.
-fn dies(tamper: impl Fn(&mut Event)) -> Finding {
-    let trace = "s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
-                 c = swap s out curl[42]
-                 0ms    s SYN_RECV>ESTABLISHED
-                 100ms  s ESTABLISHED>FIN_WAIT1 owned exit=SIGTERM
-                 1000ms c met CLOSE_WAIT
-                 1001ms s found CLOSE_WAIT";
-    let mut engine = Engine::new(host(), Capacity::default(), |_| true);
-    let mut asked = Vec::new();
-    for mut event in parse(trace).expect("a history") {
-        tamper(&mut event);
-        engine.advance(event.at);
-        asked.extend(engine.take_requests());
-        engine.ingest(event);
-    }
-    engine.advance(Time(3_000_000_000));
-    let peers = asked.iter().filter(|request| matches!(request, Request::Peer { .. })).count();
-    assert_eq!(peers, 1, "it is asked for once: {asked:?}");
-    let findings = engine.take_findings();
-    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
-    assert_eq!(finding.pattern, "process_died");
-    finding.clone()
-}
-
-fn met(event: &mut Event) -> Option<&mut Snapshot> {
-    if let What::OtherEnd { end } = &mut event.what { Some(end) } else { None }
-}
-
-#[test]
-fn the_other_end_that_a_look_has_met_is_named_and_nobody_elses() {
-    let finding = dies(|_| ());
-    let peer = finding.peer.expect("it is known");
-    assert_eq!(peer.owner.map(|owner| owner.pid), Some(42));
-    assert!(finding.message.contains("curl[42]"), "{}", finding.message);
-
-    let late = dies(|event| {
-        if let Some(end) = met(event) {
-            end.past.born_ns = 1_500_000_000;
-        }
-    });
-    assert!(late.peer.is_none(), "it is of a connection that began after the incident: {late:?}");
-    let elsewhere = dies(|event| {
-        if let Some(end) = met(event) {
-            end.socket.tuple.local_port += 1;
-        }
-    });
-    assert!(elsewhere.peer.is_none(), "it has other addresses: {elsewhere:?}");
-    let gone = dies(|event| {
-        if met(event).is_some() {
-            event.what = What::Tick;
-        }
-    });
-    assert!(gone.peer.is_none(), "nothing was met: {gone:?}");
-    assert!(gone.message.contains("10.0.0.1:40000"), "{}", gone.message);
-}
-
-#[test]
-fn who_never_answers_holds_no_finding_back_for_ever() {
-    let trace = "s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
-                 0ms   s SYN_RECV>ESTABLISHED
-                 100ms s ESTABLISHED>FIN_WAIT1 owned exit=SIGTERM";
-    let mut engine = Engine::new(host(), Capacity::default(), |_| true);
-    for event in parse(trace).expect("a history") {
-        engine.ingest(event);
-    }
-    engine.advance(Time(3_000_000_000));
-    assert_eq!(engine.take_findings().len(), 0, "it waits for an answer");
-    engine.advance(Time(7_000_000_000));
-    assert_eq!(engine.take_findings().len(), 1);
 }

@@ -10,7 +10,6 @@ pub mod exit;
 pub mod firewall_reset;
 pub mod holder;
 pub mod loss;
-pub mod other_end;
 pub mod queue;
 pub mod receive_length;
 pub mod reset_received;
@@ -71,8 +70,6 @@ pub enum Kind {
     Tick = 67,
     /// [`queue::Queue`], made by user space
     Queue = 68,
-    /// [`other_end::OtherEnd`], made by user space
-    OtherEnd = 69,
 }
 
 impl Kind {
@@ -99,7 +96,6 @@ impl Kind {
         Self::Clock,
         Self::Tick,
         Self::Queue,
-        Self::OtherEnd,
     ];
 
     /// The kind with this number.

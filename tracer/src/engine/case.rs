@@ -49,8 +49,6 @@ pub(super) struct Case {
     pub(super) looked: Option<Presence>,
     /// Whether the owner was looked for.
     pub(super) owner_sought: bool,
-    /// Whether the other end was looked for.
-    pub(super) peer_sought: bool,
     /// Whether the look is for the name of a process alone, and tells nothing of the socket.
     pub(super) asks_whose: bool,
     /// Whether it is, or was, for a process that holds the end instead of its owner.
@@ -72,7 +70,6 @@ impl Case {
             peer_looked: None,
             looked: None,
             owner_sought: false,
-            peer_sought: false,
             asks_whose: false,
             asks_holder: false,
         }
@@ -150,11 +147,6 @@ impl Cases {
 
     fn get(&self, id: CaseId) -> Option<&Case> {
         find(&self.open, id)
-    }
-
-    /// When what an open case is about has happened.
-    pub(super) fn occasion(&self, id: CaseId) -> Option<Time> {
-        self.get(id).map(|case| case.occasion.at())
     }
 
     pub(super) fn get_mut(&mut self, id: CaseId) -> Option<&mut Case> {

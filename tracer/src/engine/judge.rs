@@ -77,7 +77,7 @@ impl Engine {
 
     /// Judges a case as well as can be without waiting for anything.
     pub(super) fn judge_case_last(&mut self, id: CaseId, mut case: Case, now: Time) {
-        (case.owner_sought, case.peer_sought) = (true, true);
+        case.owner_sought = true;
         case.peer_looked.get_or_insert(Presence::Unknown);
         if self.cases.full() || matches!(id.kind, CaseKind::Stay(_) | CaseKind::Parked(_)) {
             case.looked.get_or_insert(Presence::Unknown);
@@ -147,15 +147,6 @@ impl Engine {
             case.asks_whose = true;
             self.look(id, case, now);
             return;
-        }
-        if !case.peer_sought && self.other_end_is_unknown(id, &case, now) {
-            case.peer_sought = true;
-            if within(&mut self.peers_sought, now) {
-                case.asks_whose = true;
-                self.ask_for_peer(id, case, now);
-                return;
-            }
-            self.load.looks_skipped += 1;
         }
         self.name_listener(id);
         self.tell(id, &case, &answers.found, now);
@@ -253,29 +244,26 @@ impl Engine {
 
     /// Asks whether the other end is open on this host; nothing has happened to it that would have told.
     fn look_at_peer(&mut self, id: CaseId, mut case: Case, now: Time, last: bool) {
-        if self.ends.get(id.subject).is_none() || !self.may_look(now) {
+        let Some(tuple) = self.ends.get(id.subject).map(End::tuple).filter(|_| self.may_look(now)) else {
             self.load.looks_skipped += 1;
             case.peer_looked = Some(Presence::Unknown);
             self.decide(id, case, now, last);
             return;
-        }
-        (case.at_peer, case.peer_sought) = (true, true);
-        self.ask_for_peer(id, case, now);
-    }
-
-    fn ask_for_peer(&mut self, id: CaseId, mut case: Case, now: Time) {
-        let end = self.ends.get(id.subject).map(End::tuple);
-        if let Some(tuple) = end.or_else(|| self.orphans.get(id.subject).map(Parked::tuple)) {
-            self.requests.push(Request::Peer { cookie: id.subject, tuple: tuple.swapped() });
-        }
-        (case.looking, case.exact) = (Some(now), true);
+        };
+        self.requests.push(Request::Peer { cookie: id.subject, tuple: tuple.swapped() });
+        (case.looking, case.exact, case.at_peer) = (Some(now), true, true);
         // Nothing else waits longer for it.
         case.next = now + LOOK_PATIENCE;
         self.cases.put(id, case);
     }
 
     fn may_look(&mut self, now: Time) -> bool {
-        within(&mut self.looks, now)
+        let (second, asked) = &mut self.looks;
+        if now.since(*second) >= Duration::from_secs(1) {
+            (*second, *asked) = (now, 0);
+        }
+        *asked += 1;
+        *asked <= LOOKS_A_SECOND
     }
 
     fn ask(&self, id: CaseId, case: &Case, now: Time, last: bool) -> Answers {
@@ -367,15 +355,6 @@ impl Engine {
     fn service(&self, end: &End) -> Option<&Listener> {
         end.reset_connecting().and_then(|_| self.listeners.at(end.tuple().swapped()))
     }
-}
-
-/// Whether one more look is within what a second allows; counts it.
-fn within((second, asked): &mut (Time, u32), now: Time) -> bool {
-    if now.since(*second) >= Duration::from_secs(1) {
-        (*second, *asked) = (now, 0);
-    }
-    *asked += 1;
-    *asked <= LOOKS_A_SECOND
 }
 
 pub(super) fn supersedes(winner: usize, loser: usize) -> bool {

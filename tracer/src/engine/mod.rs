@@ -17,7 +17,6 @@ mod loose;
 mod loss;
 mod order;
 mod orphans;
-mod other_end;
 mod parking;
 mod polling;
 mod quiet;
@@ -143,8 +142,6 @@ pub struct Engine {
     requests: Vec<Request>,
     /// The second that runs, and the looks asked for in it.
     looks: (Time, u32),
-    /// The same of looks that only name a process: neither kind takes the other's share.
-    peers_sought: (Time, u32),
     told: u64,
     load: Load,
     now: Time,
@@ -175,7 +172,6 @@ impl Engine {
             findings: Vec::new(),
             requests: Vec::new(),
             looks: (Time(0), 0),
-            peers_sought: (Time(0), 0),
             told: 0,
             load: Load::default(),
             now: Time(0),

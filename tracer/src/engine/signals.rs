@@ -73,10 +73,8 @@ impl Engine {
             self.cases.iter().map(|(id, _)| id).filter(|id| id.kind == CaseKind::On(Moment::CallFailed));
         for id in open.collect::<Vec<_>>() {
             let Some(end) = self.ends.get_mut(id.subject) else { continue };
-            // One that was sent no signal may wait here for other things.
-            let by_this = |piped: &&mut Piped| {
-                piped.by.pid == event.task.pid && piped.signal == Some(Delivery::Delivered)
-            };
+            // Only a send whose signal was delivered still waits here.
+            let by_this = |piped: &&mut Piped| piped.by.pid == event.task.pid;
             let Some(piped) = end.seen().piped.as_mut().filter(by_this) else { continue };
             piped.killed = Some(event.at);
             self.judge(id, event.at);

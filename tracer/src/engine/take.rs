@@ -54,7 +54,6 @@ impl Engine {
             What::Exit { death } => self.process_died(event, *death),
             What::Sample { end } if end.state == State::Listen => self.listeners.update(end, None),
             What::Sample { end } => self.sample(event.at, end),
-            What::OtherEnd { end } => self.other_end(event.at, end),
             What::Holder { end, fd, place } => self.holder(event, end, *fd, *place),
             What::Answer { asked, found, began } => self.answer(event.at, *asked, *found, *began),
             What::Loss { counter, cell } if counter.is_loss() => self.losses.note(*counter, cell),

@@ -1,7 +1,7 @@
 //! Looks at what makes no event: sockets by cookie, holders of descriptors, settings of a namespace.
 
 use super::{
-    namespace::{self, Answer, Namespace, SockDiag},
+    namespace::{self, Namespace, SockDiag},
     probes::Probes,
 };
 use crate::event::{Cookie, Presence};
@@ -13,10 +13,7 @@ use std::{
     net::IpAddr,
     time::{Duration, Instant},
 };
-use tracer_common::{
-    State,
-    record::socket::{DEAD, NO_SOCKET, Socket, Tuple},
-};
+use tracer_common::record::socket::Tuple;
 
 /// What is to be looked at, and the namespaces to look in.
 pub struct Looks {
@@ -108,31 +105,28 @@ impl Looks {
     }
 
     /// Looks for the other ends that were asked for, in every namespace that has their address.
-    pub fn peers(&mut self) -> Vec<Met> {
+    pub fn peers(&mut self) -> Vec<(Cookie, Presence)> {
         let asked = std::mem::take(&mut self.peers);
-        asked.into_iter().map(|(of, tuple)| self.peer(of, &tuple)).collect()
+        asked.into_iter().map(|(of, tuple)| (of, self.peer(&tuple))).collect()
     }
 
-    fn peer(&mut self, of: Cookie, tuple: &Tuple) -> Met {
+    fn peer(&mut self, tuple: &Tuple) -> Presence {
         if !self.namespaces.contains_key(&tuple.netns) && self.refresh().is_err() {
-            return Met { of, presence: Presence::Unknown, socket: None };
+            return Presence::Unknown;
         }
         if self.places.is_empty() {
             self.places = self.namespaces.values().filter_map(Place::of).collect();
         }
         let address = tuple.local_address().ip().to_canonical();
-        let mut found = Vec::new();
+        let mut found = Presence::Gone;
         for place in self.places.iter_mut().filter(|place| place.has(address, tuple.netns)) {
-            let answer = namespace::any_socket(&mut place.diag, tuple);
-            let presence = namespace::presence(&answer);
-            if presence != Presence::Gone {
-                let socket = answer
-                    .ok()
-                    .and_then(|answer| socket(of, &answer, Tuple { netns: place.netns, ..*tuple }));
-                found.push((presence, socket));
+            match namespace::any_socket(&mut place.diag, tuple) {
+                Presence::Gone => {}
+                Presence::Unknown => found = Presence::Unknown,
+                presence => return presence,
             }
         }
-        met(of, tuple.netns, &found)
+        found
     }
 
     /// Every namespace that is known.
@@ -163,39 +157,6 @@ impl Looks {
         self.places.clear();
         Ok(())
     }
-}
-
-/// What was found where the other end of a socket was looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Met {
-    /// The socket whose other end it is.
-    pub of: Cookie,
-    /// Whether and how it is there.
-    pub presence: Presence,
-    /// As much of it as the kernel tells, where it is clear which one it is.
-    pub socket: Option<Socket>,
-}
-
-/// What is told of several namespaces that have the address: two of them may have a socket with the same addresses, of
-/// which the one in the socket's own namespace is its other end.
-fn met(of: Cookie, netns: u32, found: &[(Presence, Option<Socket>)]) -> Met {
-    let there = found.iter().find(|(presence, _)| *presence != Presence::Unknown).or(found.first());
-    let sockets = || found.iter().filter_map(|(_, socket)| *socket);
-    let own = sockets().find(|socket| socket.tuple.netns == netns);
-    let only = if found.len() == 1 { sockets().next() } else { None };
-    Met { of, presence: there.map_or(Presence::Gone, |(presence, _)| *presence), socket: own.or(only) }
-}
-
-/// A socket as far as an answer tells of it; none where it is the one whose other end is looked for.
-fn socket(of: Cookie, answer: &Answer, tuple: Tuple) -> Option<Socket> {
-    let Answer::State { state, minisock, held, cookie } = *answer else { return None };
-    let open = matches!(State::from_number(state)?, State::Established | State::CloseWait);
-    let flags = match (held, open && !minisock) {
-        (true, _) => 0,
-        (false, true) => NO_SOCKET,
-        (false, false) => DEAD,
-    };
-    (cookie != of.0).then_some(Socket { cookie, tuple, state, flags, ..Socket::default() })
 }
 
 /// A namespace that can be asked without entering it again.

@@ -10,7 +10,6 @@ pub mod functions;
 pub mod hooks;
 pub mod look;
 pub mod namespace;
-pub mod placed;
 mod preload;
 pub mod probes;
 pub mod queues;

@@ -206,7 +206,7 @@ pub fn enter<T: Send>(namespace: &Namespace, work: impl FnOnce() -> T + Send) ->
 pub fn sockets(asked: &[(Cookie, Tuple)]) -> Vec<(Cookie, Presence)> {
     let mut diag = SockDiag::open();
     let mut look = |cookie: Cookie, tuple: &Tuple| match &mut diag {
-        Ok(diag) => presence(&ask(diag, tuple, cookie.of_kernel())),
+        Ok(diag) => presence(diag, tuple, cookie.of_kernel()),
         Err(_) => Presence::Unknown,
     };
     asked.iter().map(|(cookie, tuple)| (*cookie, look(*cookie, tuple))).collect()
@@ -228,21 +228,13 @@ pub fn addresses() -> Result<HashSet<IpAddr>> {
 }
 
 /// Looks for any socket with these addresses in the namespace in which `diag` was opened.
-///
-/// # Errors
-/// When the kernel refuses.
-pub fn any_socket(diag: &mut SockDiag, tuple: &Tuple) -> Result<Answer> {
-    ask(diag, tuple, None)
+pub fn any_socket(diag: &mut SockDiag, tuple: &Tuple) -> Presence {
+    presence(diag, tuple, None)
 }
 
-fn ask(diag: &mut SockDiag, tuple: &Tuple, cookie: Option<u64>) -> Result<Answer> {
+fn presence(diag: &mut SockDiag, tuple: &Tuple, cookie: Option<u64>) -> Presence {
     let (local, remote) = (tuple.local_address(), tuple.remote_address());
-    diag.ask(&Query { local, remote, interface: 0, cookie })
-}
-
-/// What an answer says of a socket.
-pub fn presence(answer: &Result<Answer>) -> Presence {
-    match *answer {
+    match diag.ask(&Query { local, remote, interface: 0, cookie }) {
         Ok(Answer::Gone) => Presence::Gone,
         Ok(Answer::State { state, held, minisock, .. }) => match State::from_number(state) {
             // Orphans, which nobody holds either, are in other states.

@@ -4,7 +4,6 @@ use super::{
     attach::{Attached, Means, Options, SECOND, begins_with_event, start},
     btf, counted, functions,
     hooks::{HOOKS, Hook, Nests},
-    placed::Placed,
     preload,
     refusal::no_maps,
     vocabulary::Vocabulary,
@@ -75,8 +74,6 @@ pub struct Probes {
     counters: PerCpuArray<MapData, [u64; 3]>,
     explained: PerCpuHashMap<MapData, u64, Explained>,
     reconcile: bool,
-    /// What is kept of open sockets.
-    pub placed: Placed,
     log: Option<EbpfLogger<&'static dyn Log>>,
     /// Each hook of [`HOOKS`] that applies here, in its order.
     pub statuses: Vec<Status>,
@@ -193,15 +190,15 @@ impl Probes {
             };
             Status { hook, outcome }
         });
+        let statuses = statuses.collect();
         Ok(Self {
-            statuses: statuses.collect(),
-            placed: Placed::of(&mut ebpf)?,
             ebpf,
             ring: Some(ring),
             counters,
             explained,
             reconcile: settings.reconcile != 0,
             log,
+            statuses,
         })
     }
 

@@ -2,7 +2,6 @@
 
 use super::{Live, own::header};
 use crate::{
-    decode::decode,
     engine::Request,
     event::{Cookie, Presence},
     kernel::clock,
@@ -13,10 +12,7 @@ use std::time::Duration;
 use tracer_common::record::{
     Kind,
     answer::{self, Answer},
-    other_end::OtherEnd,
-    socket::Socket,
 };
-use zerocopy::IntoBytes as _;
 
 impl Live {
     /// Answers what the engine asks.
@@ -30,16 +26,13 @@ impl Live {
             }
         }
         let began = clock::now();
-        let (found, peers) = (self.looks.sockets(), self.looks.peers());
-        if !found.is_empty() || !peers.is_empty() {
+        let mut found = self.looks.sockets();
+        found.extend(self.looks.peers());
+        if !found.is_empty() {
             self.drain()?; // what came meanwhile is older than the answers, which let time pass
         }
         for (cookie, found) in found {
             self.answer(Some(cookie), found, began)?;
-        }
-        for peer in peers {
-            self.tell_other_end(peer.socket)?;
-            self.answer(Some(peer.of), peer.presence, began)?;
         }
         if self.looks.holders_due() {
             let used = clock::own_cpu_time()?;
@@ -61,16 +54,6 @@ impl Live {
             }
         }
         self.answer(None, Presence::Unknown, began)
-    }
-
-    /// Tells what is kept of the other end of a socket; of one that is not kept nothing is known but that it is there.
-    fn tell_other_end(&mut self, found: Option<Socket>) -> Result<()> {
-        let Some(socket) = found else { return Ok(()) };
-        let Some(past) = self.probes.placed.past(socket.cookie) else { return Ok(()) };
-        let header = header::<OtherEnd>(Kind::OtherEnd, 0);
-        let record = OtherEnd { header, socket, past };
-        self.note_cgroups(&decode(record.as_bytes())?)?;
-        self.feed_own(&record)
     }
 
     fn answer(&mut self, asked: Option<Cookie>, found: Presence, began: Time) -> Result<()> {

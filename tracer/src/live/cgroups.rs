@@ -94,8 +94,7 @@ fn owner(what: &What) -> Option<u32> {
         | What::EofRead { end }
         | What::Retransmit { end, .. }
         | What::Sample { end }
-        | What::Holder { end, .. }
-        | What::OtherEnd { end } => of(end),
+        | What::Holder { end, .. } => of(end),
         What::Called(called) => called.end.as_ref().and_then(of),
         _ => None,
     }

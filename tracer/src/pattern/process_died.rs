@@ -91,18 +91,6 @@ SIGSEGV、SIGABRT、SIGBUS、SIGFPE、SIGILL 是崩溃。SIGKILL 是某一方的
             expect: &["process_died warning errno=none local=nginx[17] peer=none"],
         },
         Scenario {
-            name: "its client is here and has done nothing yet: a look finds it",
-            trace: "
-                s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]
-                c = swap s out curl[42]
-                0ms      s SYN_RECV>ESTABLISHED
-                100ms    s ESTABLISHED>FIN_WAIT1 owned exit=SIGTERM
-                1000ms   c met CLOSE_WAIT
-                1001ms   s found CLOSE_WAIT
-            ",
-            expect: &["process_died warning errno=none local=nginx[17] peer=curl[42]"],
-        },
-        Scenario {
             name: "it ends with a status, its client is elsewhere",
             trace: "
                 s = 10.0.0.2:8080 > 10.0.0.1:40000 in nginx[17]

@@ -30,7 +30,7 @@ pub struct View<'a> {
     pub end: Option<&'a End>,
     /// What is left of this end, when it is an orphan that was parked.
     pub parked: Option<&'a Parked>,
-    /// The other end's socket, when it is on this host and something happened to it, or a look has met it.
+    /// The other end's socket, when it is on this host and something happened to it.
     pub peer: Option<&'a End>,
     /// What is left of the other end, when it is an orphan that was parked.
     pub peer_parked: Option<&'a Parked>,

@@ -19,7 +19,7 @@ use tracer_common::{
     record::{
         exit::OUT_OF_MEMORY,
         reset_sent::Segment,
-        socket::{self, Socket, Tuple, words},
+        socket::{self, Tuple, words},
     },
 };
 
@@ -164,14 +164,6 @@ pub(super) fn event(line: &str, ends: &mut BTreeMap<String, End>) -> Result<Even
         "sample" => {
             end.snapshot.state = State::parse(argument()?).context("no such state")?;
             What::Sample { end: end.snapshot }
-        }
-        "met" => {
-            end.snapshot.state = State::parse(argument()?).context("no such state")?;
-            // The kernel tells no numbers of a socket that is asked for.
-            let seen = end.snapshot.socket;
-            let socket =
-                Socket { cookie: seen.cookie, tuple: seen.tuple, flags: seen.flags, ..Socket::default() };
-            What::OtherEnd { end: Snapshot { socket, ..end.snapshot } }
         }
         "exits" => What::Exit { death: Death::of(exit_code(argument()?)?) },
         "eof" => {

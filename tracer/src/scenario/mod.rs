@@ -20,7 +20,6 @@
 //! | `refuses answers=R:0 [outside] [segment_ttl=N]`, `refuses answers=S:0` | the kernel throws a segment away that came for it |
 //! | `answers-again listener=NAME answered=N timeouts=N half_open=N limit=N depth=N [acked]` | a SYN to it is answered once more |
 //! | `sample STATE` | a look finds it in this state |
-//! | `met STATE` | a look for another's other end finds it in this state, and what is kept of it |
 //! | `queue depth=N limit=N drops=N overflows=N syn_drops=N syn_cookies=N` | a look at its accept queue |
 //! | `sigpipe delivered`, `sigpipe ignored` | the process is sent SIGPIPE |
 //! | `exits SIGNAL` | it dies |

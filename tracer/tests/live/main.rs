@@ -2,7 +2,6 @@
 //! Where rights or kernel really lack something a test says so and is skipped; where BPF should work, it fails.
 
 mod memory;
-mod other_end;
 mod reconcile;
 mod ring;
 mod special;

@@ -112,17 +112,6 @@ impl Watch {
         self.lines = None;
     }
 
-    /// Waits for the next finding.
-    pub(crate) fn finding(&self) -> Value {
-        let lines = self.lines.as_ref().expect("somebody reads");
-        loop {
-            let record = lines.recv_timeout(PATIENCE).expect("a record");
-            if record["type"] == "finding" {
-                return record;
-            }
-        }
-    }
-
     /// Ends it; its findings, and the record it ended with.
     pub(crate) fn stop(&mut self) -> (Vec<Value>, Value) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));

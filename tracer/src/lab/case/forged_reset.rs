@@ -56,7 +56,7 @@ fn peer_open(scene: &Scene<'_>) -> Result<Outcome> {
     let mut ends = scene.ends(Role::Client)?;
     let errno = reset(scene, &mut ends, HOPS)?;
     scene.wait_state(&ends.other, &ends.local, Some(State::Established))?;
-    Ok(ends.found(scene, PATTERN, Some(errno), &["connection_reset"]))
+    Ok(ends.found_here_alone(scene, PATTERN, errno, &["connection_reset"]))
 }
 
 fn reset(scene: &Scene<'_>, ends: &mut Ends, hops: u8) -> Result<Errno> {
@@ -76,5 +76,5 @@ fn own_firewall(scene: &Scene<'_>) -> Result<Outcome> {
     let errno = errno_of(ends.local.actor.recv(ends.local.fd, REQUEST))?;
     scene.wait_state(&ends.local, &ends.other, None)?;
     scene.wait_state(&ends.other, &ends.local, Some(State::Established))?;
-    Ok(ends.found(scene, PATTERN, Some(errno), &["connection_reset"]))
+    Ok(ends.found_here_alone(scene, PATTERN, errno, &["connection_reset"]))
 }

@@ -27,5 +27,5 @@ fn idle(scene: &Scene<'_>) -> Result<Outcome> {
     })?;
     let errno = errno_of(ends.local.actor.recv(ends.local.fd, 1))?;
     scene.wait_state(&ends.other, &ends.local, Some(State::Established))?;
-    Ok(ends.found(scene, PATTERN, Some(errno), &[]))
+    Ok(ends.found_here_alone(scene, PATTERN, errno, &[]))
 }

@@ -28,5 +28,5 @@ fn silence(scene: &Scene<'_>) -> Result<Outcome> {
     // It returns when the time is over.
     ends.local.close()?;
     scene.wait_state(&ends.local, &ends.other, Some(State::FinWait1))?;
-    Ok(ends.found(scene, PATTERN, None, &["stuck_closing"]))
+    Ok(ends.found_here_alone(scene, PATTERN, None, &["stuck_closing"]))
 }

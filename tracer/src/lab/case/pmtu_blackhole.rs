@@ -28,5 +28,5 @@ fn silent_router(scene: &Scene<'_>) -> Result<Outcome> {
     scene.router()?.set_rule(|segment| if segment.payload > PASSES { Action::Drop } else { Action::Pass });
     ends.local.send(LARGE)?;
     scene.wait_retransmits(&ends.local, &ends.other, TIMEOUTS)?;
-    Ok(ends.found(scene, PATTERN, None, &[]))
+    Ok(ends.found_here_alone(scene, PATTERN, None, &[]))
 }

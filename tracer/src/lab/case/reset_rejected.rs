@@ -37,5 +37,5 @@ fn guessed(scene: &Scene<'_>, victim: Role) -> Result<Outcome> {
         Role::Server => (&mut ends.other, &mut ends.local),
     };
     exchange(client, server)?;
-    Ok(ends.found(scene, PATTERN, None, &[]))
+    Ok(ends.found_here_alone(scene, PATTERN, None, &[]))
 }

@@ -35,5 +35,5 @@ pub(super) fn lose(
     ends.local.send(LOST)?;
     let errno = errno_of(ends.local.actor.recv(ends.local.fd, LOST))?;
     scene.wait_state(&ends.other, &ends.local, Some(State::Established))?;
-    Ok(ends.found(scene, pattern, Some(errno), &[]))
+    Ok(ends.found_here_alone(scene, pattern, errno, &[]))
 }

@@ -321,7 +321,7 @@ impl Ends {
         outcome
     }
 
-    /// As [`Ends::found`], where the other end cannot be seen any more and so nothing is to be told of it.
+    /// As [`Ends::found`], where nothing has happened to the other end and so nothing is to be told of it.
     pub(super) fn found_here_alone(
         self,
         scene: &Scene<'_>,

@@ -35,7 +35,7 @@ fn survives(scene: &Scene<'_>) -> Result<Outcome> {
     let mut ends = scene.ends(Role::Client)?;
     let _again = turn_back(scene, &ends, NOTICES)?;
     exchange(&mut ends.local, &mut ends.other)?;
-    Ok(ends.found(scene, PATTERN, None, &[]))
+    Ok(ends.found_here_alone(scene, PATTERN, None, &[]))
 }
 
 /// The application asks `SO_ERROR` while nothing gets through, and waits for the reply all the same.

@@ -39,7 +39,7 @@ fn data_on_its_way(scene: &Scene<'_>) -> Result<Outcome> {
     ends.local.close()?;
     scene.wait_retransmits(&ends.local, &ends.other, LONG)?;
     scene.wait_state(&ends.other, &ends.local, Some(State::Established))?;
-    Ok(ends.found(scene, PATTERN, None, &[]))
+    Ok(ends.found_here_alone(scene, PATTERN, None, &[]))
 }
 
 /// The server has closed before; the client's answer to that does not arrive, and its kernel gives up.
@@ -51,6 +51,6 @@ fn only_the_fin(scene: &Scene<'_>) -> Result<Outcome> {
     scene.router()?.set_rule(|_| Action::Drop);
     client.close()?;
     scene.wait_state(&client, &server, None)?;
-    // What is left of the server's end tells by its cookie whose it was.
-    Ok(Ends { local: client, other: server, port }.found(scene, PATTERN, None, &[]))
+    // What is left of the server's end is over for the tracer: the FIN that ends it has been sent.
+    Ok(Ends { local: client, other: server, port }.found_here_alone(scene, PATTERN, None, &[]))
 }

@@ -33,7 +33,7 @@ fn alive(scene: &Scene<'_>) -> Result<Outcome> {
     fill(&mut local)?;
     let ends = Ends { local, other, port };
     // The receiver ends with data that it has not read.
-    Ok(ends.found(scene, PATTERN, None, &["close_with_unread_data"]))
+    Ok(ends.found_here_alone(scene, PATTERN, None, &["close_with_unread_data"]))
 }
 
 /// Two probes instead of 15: the end comes about 1.4 s after the window has closed.
@@ -50,7 +50,7 @@ fn death(scene: &Scene<'_>) -> Result<Outcome> {
     scene.wait_state(&receiver, &sender, Some(State::Established))?;
     let ends = Ends { local: sender, other: receiver, port };
     // The receiver ends with data that it has not read.
-    Ok(ends.found(scene, PATTERN, Some(errno), &["close_with_unread_data"]))
+    Ok(ends.found_here_alone(scene, PATTERN, errno, &["close_with_unread_data"]))
 }
 
 /// A used connection whose receiver has little room, seen from the sender, which can hold more.
