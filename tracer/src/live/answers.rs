@@ -39,7 +39,7 @@ impl Live {
             self.look_for_holders()?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             tracing::debug!("a look at all descriptors took {cost:?}");
-            self.looks.space_holders(self.polls.apart(Duration::ZERO, cost));
+            self.looks.space_holders(self.polls.shares.apart_by_itself(Duration::ZERO, cost));
         }
         Ok(())
     }

@@ -236,7 +236,7 @@ impl Live {
         }
         let cost = clock::own_cpu_time()?.saturating_sub(used);
         if let Some(books) = &mut self.books {
-            books.strangers_due = began + self.polls.apart(STRANGERS_PERIOD, cost);
+            books.strangers_due = began + self.polls.shares.apart_by_itself(STRANGERS_PERIOD, cost);
         }
         Ok(())
     }

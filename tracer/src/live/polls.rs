@@ -23,8 +23,6 @@ pub(super) struct Polls {
     queues: Queues,
     /// How often queues are looked at.
     period: Duration,
-    /// How much of a CPU looks of a kind may take that something asks for.
-    share: f64,
     pub(super) shares: Shares,
     queues_due: Instant,
     /// The same of namespaces in which a queue was seen full.
@@ -43,20 +41,12 @@ impl Polls {
             polling,
             queues: Queues::default(),
             period,
-            share,
             shares: Shares::new(share),
             queues_due: now,
             full_queues_due: now,
             sockets_due: now,
             namespaces_due: now + NAMESPACES_PERIOD,
         }
-    }
-}
-
-impl Polls {
-    /// The time from the beginning of a look that something asks for and that has cost so much to that of the next one.
-    pub(super) fn apart(&self, period: Duration, cost: Duration) -> Duration {
-        period.max(cost.div_f64(self.share))
     }
 }
 
@@ -81,8 +71,7 @@ impl Live {
             self.turn_books()?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             tracing::debug!("finding the namespaces took {cost:?}");
-            self.polls.namespaces_due =
-                began + self.polls.shares.apart(Look::Namespaces, NAMESPACES_PERIOD, cost);
+            self.polls.namespaces_due = began + self.polls.shares.apart_by_itself(NAMESPACES_PERIOD, cost);
         }
         self.find_strangers()?;
         if self.polls.polling.queues && Instant::now() >= self.polls.queues_due {
@@ -97,7 +86,7 @@ impl Live {
             let (began, used) = (Instant::now(), clock::own_cpu_time()?);
             self.look_at_queues(&self.engine.syn_floods())?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
-            self.polls.full_queues_due = began + self.polls.apart(self.polls.period, cost);
+            self.polls.full_queues_due = began + self.polls.shares.apart_by_itself(self.polls.period, cost);
         }
         if let Some(period) = self.polls.polling.sockets.filter(|_| Instant::now() >= self.polls.sockets_due)
         {

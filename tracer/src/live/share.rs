@@ -1,4 +1,4 @@
-//! One share of a CPU for all looks that come again and again: what some do not need the others have.
+//! One share of a CPU for looks that come again and again: what some do not need the others have.
 
 use std::time::Duration;
 
@@ -9,13 +9,11 @@ pub(super) enum Look {
     Queues,
     /// At open sockets.
     Sockets,
-    /// For namespaces.
-    Namespaces,
     /// At the kernel's counters.
     Counters,
 }
 
-const LOOKS: [Look; 4] = [Look::Queues, Look::Sockets, Look::Namespaces, Look::Counters];
+const LOOKS: [Look; 3] = [Look::Queues, Look::Sockets, Look::Counters];
 
 /// What is known of the cost of looks.
 pub(super) struct Shares {
@@ -30,7 +28,7 @@ impl Look {
     fn weight(self) -> f64 {
         match self {
             Self::Queues | Self::Sockets => 2.0,
-            Self::Namespaces | Self::Counters => 1.0,
+            Self::Counters => 1.0,
         }
     }
 }
@@ -46,20 +44,23 @@ impl Shares {
         period.max(cost.div_f64(self.given(look)))
     }
 
+    /// Likewise for a look that may take the whole share by itself, since what it is for does not wait: one that a finding or
+    /// an event asks for, and that for namespaces, of which some end soon after they began.
+    pub(super) fn apart_by_itself(&self, period: Duration, cost: Duration) -> Duration {
+        period.max(cost.div_f64(self.share))
+    }
+
     /// What a look may take of a CPU: those that want least have all they want, and leave the rest.
     fn given(&self, look: Look) -> f64 {
         let greed = |look: &Look| self.wanted[*look as usize] / look.weight();
         let mut looks = LOOKS;
         looks.sort_by(|one, other| greed(one).total_cmp(&greed(other)));
-        let mut left = self.share;
-        for (at, one) in looks.iter().enumerate() {
-            let fair = left * one.weight() / looks[at..].iter().copied().map(Look::weight).sum::<f64>();
-            if *one == look {
-                return fair;
-            }
-            left -= fair.min(self.wanted[*one as usize]);
+        let (mut left, mut weights) = (self.share, looks.map(Look::weight).iter().sum::<f64>());
+        for one in looks.into_iter().take_while(|one| *one != look) {
+            left -= self.wanted[one as usize].min(left * one.weight() / weights);
+            weights -= one.weight();
         }
-        left
+        left * look.weight() / weights
     }
 }
 
@@ -68,10 +69,10 @@ mod tests {
     use super::{LOOKS, Look, Shares};
     use std::time::Duration;
 
-    const PERIODS: [u64; LOOKS.len()] = [1_000, 2_500, 10_000, 10_000];
+    const PERIODS: [u64; LOOKS.len()] = [1_000, 2_500, 10_000];
 
     /// How far apart looks are in the end that cost so many microseconds, and what they take of a CPU together.
-    fn settled(costs: [u64; LOOKS.len()]) -> ([u32; LOOKS.len()], f64) {
+    fn settled(costs: [u64; LOOKS.len()]) -> ([u64; LOOKS.len()], f64) {
         let mut shares = Shares::new(0.004);
         let mut apart = [Duration::ZERO; LOOKS.len()];
         for _ in 0..2 {
@@ -86,29 +87,29 @@ mod tests {
             .zip(apart)
             .map(|(cost, apart)| Duration::from_micros(*cost).as_secs_f64() / apart.as_secs_f64())
             .sum();
-        (apart.map(|apart| u32::try_from(apart.as_millis()).unwrap_or(u32::MAX)), taken)
+        (apart.map(|apart| u64::try_from(apart.as_millis()).unwrap_or(u64::MAX)), taken)
     }
 
     #[test]
     fn what_costs_little_keeps_its_period() {
-        assert_eq!(settled([40, 200, 1_000, 50]).0, [1_000, 2_500, 10_000, 10_000]);
-        assert_eq!(settled([0; 4]).0, [1_000, 2_500, 10_000, 10_000]);
+        assert_eq!(settled([40, 200, 1_000]).0, PERIODS);
+        assert_eq!(settled([0; 3]).0, PERIODS);
     }
 
     #[test]
     fn what_costs_much_has_what_the_others_leave() {
-        let (apart, taken) = settled([40, 84_000, 1_000, 50]);
-        assert_eq!([apart[0], apart[2], apart[3]], [1_000, 10_000, 10_000]);
+        let (apart, taken) = settled([40, 84_000, 1_000]);
+        assert_eq!([apart[0], apart[2]], [1_000, 10_000]);
         assert!((21_000..23_000).contains(&apart[1]), "{apart:?}");
         assert!(taken <= 0.004 + 1e-9, "{taken}");
     }
 
     #[test]
     fn all_that_cost_much_keep_to_one_share_together() {
-        let (apart, taken) = settled([39_000, 100_000, 7_000, 18_000]);
+        let (apart, taken) = settled([39_000, 100_000, 18_000]);
         assert!((0.0039..0.004 + 1e-9).contains(&taken), "{taken}");
         // The larger part is for what findings come of.
-        let part = |look: Look, cost: f64| cost / f64::from(apart[look as usize]);
+        let part = |look: Look, cost: f64| cost / Duration::from_millis(apart[look as usize]).as_secs_f64();
         assert!(part(Look::Queues, 39.0) > 1.9 * part(Look::Counters, 18.0), "{apart:?}");
         assert!((part(Look::Queues, 39.0) / part(Look::Sockets, 100.0) - 1.0).abs() < 0.01, "{apart:?}");
     }
@@ -118,5 +119,14 @@ mod tests {
         let mut shares = Shares::new(0.004);
         let apart = shares.apart(Look::Queues, Duration::ZERO, Duration::from_millis(4));
         assert_eq!(apart, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_look_by_itself_has_the_whole_share() {
+        let mut shares = Shares::new(0.004);
+        let cost = Duration::from_millis(4);
+        shares.apart(Look::Sockets, cost, cost);
+        assert_eq!(shares.apart_by_itself(Duration::ZERO, cost), Duration::from_secs(1));
+        assert_eq!(shares.apart_by_itself(Duration::from_secs(2), cost), Duration::from_secs(2));
     }
 }

@@ -217,7 +217,7 @@ pub static POLL_PERIOD: Setting = Setting {
 /// How much of a CPU such looks may take together.
 pub static POLL_SHARE: Setting = Setting {
     key: "poll.share",
-    default: Value::Share(0.004),
+    default: Value::Share(0.003),
     meaning: "how much of a CPU such looks may take together: what is over makes them further apart",
 };
 

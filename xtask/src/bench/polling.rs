@@ -15,12 +15,12 @@ use std::{
 const SOCKETS: u32 = 100_000;
 /// Network namespaces that they are spread over, beside those that are there.
 const NAMESPACES: &[u32] = &[1, 50, 500];
-/// What is measured at a time: more than the longest period of any look.
-const WINDOW: Duration = Duration::from_secs(20);
+/// What is measured at a time: more than the longest time between two looks, which their share of a CPU makes of their cost.
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// How often that is measured.
 fn windows(size: Size) -> usize {
-    size.pairs.unwrap_or(3)
+    size.pairs.unwrap_or(2)
 }
 
 /// What will be done, a line each.
@@ -36,7 +36,7 @@ pub(crate) fn about(size: Size) -> String {
 
 /// Minutes on a quiet machine.
 pub(crate) fn minutes(size: Size) -> usize {
-    NAMESPACES.len() * (windows(size) * 20 + 30).div_ceil(60)
+    NAMESPACES.len() * (windows(size) * 60 + 30).div_ceil(60)
 }
 
 /// Measures it.

@@ -112,7 +112,7 @@ fn probes(family: Family, probed: &[Watched], connections: u32) -> Vec<Row> {
         if each >= 0.1 {
             let title = format!("{name}: run time of `{probe}`, {each:.1} runs a connection");
             let row = Row::new(title, "ns", of(probe, |runs, ns| ns / runs));
-            rows.push(if probe == "state_change" { row.goal("≤ 350") } else { row });
+            rows.push(if probe == "state_change" { row.goal("≤ 180") } else { row });
         }
     }
     let whole = probed
@@ -122,7 +122,7 @@ fn probes(family: Family, probed: &[Watched], connections: u32) -> Vec<Row> {
             ns.sum::<f64>() / f64::from(connections)
         })
         .collect();
-    rows.push(Row::new(format!("{name}: run time of all probes a connection"), "ns", whole));
+    rows.push(Row::new(format!("{name}: run time of all probes a connection"), "ns", whole).goal("≤ 2,000"));
     rows
 }
 

@@ -124,7 +124,7 @@ fn timed(tools: &[&Tool], storm: &Storm, ports: &[u16], program: &Path, report: 
             sample(program, Some(&["--probe-stats"]), storm)?.watched.context("tcptrace was there")?;
         own.extend(watched.counts.probes.into_iter().find(|probe| probe.name == "state_change"));
     }
-    report.rows.push(row("`watch --json`", own).goal("≤ 350"));
+    report.rows.push(row("`watch --json`", own).goal("≤ 180"));
     for tool in tools.iter().filter(|tool| tool.bpf) {
         let mut all = Vec::new();
         for number in 1..=PROBED {
