@@ -86,7 +86,8 @@ impl Score {
 pub(crate) struct Sheet {
     pub(crate) by_id: BTreeMap<String, Score>,
     pub(crate) decoys: usize,
-    pub(crate) lost: u64,
+    /// Records, by cause.
+    pub(crate) lost: BTreeMap<String, u64>,
     /// Situations that could not be made to happen.
     pub(crate) unstaged: usize,
     /// Findings about those, for which there is no label.
@@ -99,9 +100,11 @@ pub(crate) struct Sheet {
 
 impl Sheet {
     /// Adds a run; what was wrong with it, a line each, and the findings it is about.
-    pub(crate) fn add(&mut self, book: &Book, lost: u64) -> Vec<(String, Vec<Value>)> {
+    pub(crate) fn add(&mut self, book: &Book, lost: BTreeMap<String, u64>) -> Vec<(String, Vec<Value>)> {
         let mut problems = Vec::new();
-        self.lost += lost;
+        for (cause, count) in lost {
+            *self.lost.entry(cause).or_default() += count;
+        }
         self.unstaged += book.unstaged.len();
         self.elsewhere += book.elsewhere;
         problems.extend(book.unstaged.iter().map(|what| (format!("not staged: {what}"), Vec::new())));
@@ -196,9 +199,7 @@ impl Sheet {
             goal(&format!("recall of {id}"), score.recall(), EACH);
             goal(&format!("precision of {id}"), score.precision(), EACH);
         }
-        if self.lost > 0 {
-            missed.push(format!("{} records were lost", self.lost));
-        }
+        missed.extend(self.lost.iter().map(|(cause, count)| format!("{count} records were lost ({cause})")));
         missed
     }
 
@@ -268,7 +269,7 @@ mod tests {
         }
         book.close();
         let mut sheet = Sheet::default();
-        sheet.add(&book, 0);
+        sheet.add(&book, BTreeMap::new());
         sheet
     }
 
@@ -372,10 +373,10 @@ mod tests {
         remark["severity"] = json!("info");
         book.told(told(remark));
         let mut sheet = Sheet::default();
-        assert!(sheet.add(&book, 0).is_empty());
+        assert!(sheet.add(&book, BTreeMap::new()).is_empty());
         book.told(told(finding("connection_refused", Some(6), 80)));
-        assert_eq!(sheet.add(&book, 3).len(), 1);
+        assert_eq!(sheet.add(&book, BTreeMap::from([("ring_full".to_owned(), 3)])).len(), 1);
         assert_eq!(sheet.total().precision(), Some(0.0));
-        assert!(sheet.missed().iter().any(|missed| missed.contains("3 records were lost")));
+        assert!(sheet.missed().iter().any(|missed| missed.contains("3 records were lost (ring_full)")));
     }
 }

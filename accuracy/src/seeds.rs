@@ -86,7 +86,7 @@ fn one(
         worlds = new_worlds()?;
         let (book, stop) = round::play(scenes, &worlds, &namespaces, &arguments.program, &flags)?;
         counters.add(&stop, |namespace| book.owns(namespace))?;
-        for (problem, findings) in sheet.add(&book, watcher::lost(&stop)) {
+        for (problem, findings) in sheet.add(&book, watcher::lost_by_cause(&stop)) {
             eprintln!("  {problem}");
             for finding in findings.iter().filter(|_| arguments.verbose) {
                 eprintln!("    {finding}");

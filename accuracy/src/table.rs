@@ -20,11 +20,13 @@ pub(crate) fn remarks(sheet: &Sheet) -> String {
     let Sheet { decoys, lost, unstaged, unlabelled, late, elsewhere, .. } = sheet;
     let total = sheet.total();
     let each: Vec<String> = late.iter().map(|(id, count)| format!("{count} `{id}`")).collect();
+    let causes: Vec<String> = lost.iter().map(|(cause, count)| format!("{count} {cause}")).collect();
     let mut text = format!(
-        "Decoys: {decoys}. Told though it had not happened: {}. Records lost: {lost}.\n\
+        "Decoys: {decoys}. Told though it had not happened: {}. Records lost: {}.\n\
          Not counted: findings about what the processes left behind when they were let go, which nobody's calls label \
          ({}); {elsewhere} about the rest of the host.\n",
         total.falsely,
+        if causes.is_empty() { "0".to_owned() } else { causes.join(", ") },
         if each.is_empty() { "none".to_owned() } else { each.join(", ") },
     );
     if *unstaged > 0 {

@@ -7,6 +7,7 @@ use nix::{
 };
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, Command, Stdio},
@@ -130,5 +131,13 @@ impl Drop for Watcher {
 
 /// How many records were lost, as a `stop` record says, whatever the cause.
 pub fn lost(stop: &Value) -> u64 {
-    stop["lost"].as_object().map_or(0, |causes| causes.values().filter_map(Value::as_u64).sum())
+    lost_by_cause(stop).values().sum()
+}
+
+/// How many records were lost for each cause for which some were, as a `stop` record says.
+pub fn lost_by_cause(stop: &Value) -> BTreeMap<String, u64> {
+    let causes = stop["lost"].as_object().into_iter().flatten();
+    causes
+        .filter_map(|(cause, count)| Some((cause.clone(), count.as_u64().filter(|count| *count > 0)?)))
+        .collect()
 }
