@@ -240,6 +240,17 @@ impl Call {
     }
 }
 
+/// A listener whose queue is to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listens {
+    /// Its cookie.
+    pub cookie: Cookie,
+    /// Where it listens.
+    pub tuple: Tuple,
+    /// Whether its listen() was seen: all that it has dropped was dropped since then.
+    pub from_the_start: bool,
+}
+
 /// A listener's accept queue when it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLook {

@@ -1,7 +1,7 @@
 //! The listening sockets of the host.
 
 use crate::{
-    event::{Cookie, HalfOpen, Owner, QueueLook, Snapshot},
+    event::{Cookie, HalfOpen, Listens, Owner, QueueLook, Snapshot},
     pattern::Listener,
     time::Time,
 };
@@ -47,12 +47,24 @@ impl Listeners {
         self.by_cookie.len()
     }
 
-    /// The namespaces of all listeners, each once.
-    pub(super) fn namespaces(&self) -> Vec<u32> {
-        let mut all: Vec<u32> = self.by_port.keys().map(|(netns, _)| *netns).collect();
-        all.sort_unstable();
-        all.dedup();
+    /// All listeners, those of a namespace side by side.
+    pub(super) fn all(&self) -> Vec<Listens> {
+        let listens = |listener: &Listener| Listens {
+            cookie: listener.cookie,
+            tuple: listener.tuple,
+            from_the_start: listener.from_the_start,
+        };
+        let mut all: Vec<Listens> = self.by_cookie.values().map(listens).collect();
+        all.sort_unstable_by_key(|one| (one.tuple.netns, one.cookie.0));
         all
+    }
+
+    /// A process has called listen().
+    pub(super) fn begin(&mut self, snapshot: &Snapshot) {
+        self.update(snapshot, None);
+        if let Some(listener) = self.by_cookie.get_mut(&snapshot.cookie) {
+            listener.from_the_start = true;
+        }
     }
 
     /// Takes a listener as it is now.
@@ -72,6 +84,7 @@ impl Listeners {
                 in_cgroup: snapshot.in_cgroup(),
                 limit: 0,
                 mptcp: snapshot.mptcp(),
+                from_the_start: false,
                 half_open: None,
                 full: None,
                 closed: None,

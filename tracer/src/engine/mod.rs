@@ -31,7 +31,7 @@ mod take;
 mod tell;
 
 use crate::{
-    event::{Cookie, Event},
+    event::{Cookie, Event, Listens},
     finding::{Finding, FindingId},
     pattern::{CATALOGUE, HOLD, Host, POLL_PERIOD, POLL_SHARE, Pattern, STORM_WINDOW},
     time::Time,
@@ -297,9 +297,9 @@ impl Engine {
         self.rejected.expire(now);
     }
 
-    /// The namespaces in which somebody listens, each once.
-    pub fn listening_namespaces(&self) -> Vec<u32> {
-        self.listeners.namespaces()
+    /// Who listens, those of a namespace side by side.
+    pub fn listening(&self) -> Vec<Listens> {
+        self.listeners.all()
     }
 
     /// The namespaces in which a queue of half-open connections was full a moment ago, each once.

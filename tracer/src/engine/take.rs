@@ -67,7 +67,7 @@ impl Engine {
         let cookie = end.cookie;
         match (old, new) {
             (State::Listen, State::SynRecv) => {} // a child is born: nothing has happened to it
-            (_, State::Listen) => self.listeners.update(end, None),
+            (_, State::Listen) => self.listeners.begin(end),
             (State::Listen, _) => self.listeners.close(end, at),
             (_, State::Close) if end.errno().is_some() => self.failed(at, end, old),
             // With TCP_LINGER2 below 0 nothing is left to be parked.

@@ -2,7 +2,7 @@
 
 mod sock_diag;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use sock_diag::{Answer, Leaving, Listening, NoTcpDiag, Query, SockDiag};
 

@@ -1,16 +1,22 @@
-//! Looks at the accept queues of listeners, one dump of listeners a namespace.
+//! Looks at the accept queues of listeners, by one question each, or by one dump of all listeners of a namespace.
 
 use super::{
     counted::{Table, text},
     namespace::{Listening, Namespace, SockDiag, enter},
 };
+use crate::event::Listens;
 use anyhow::{Context, Result};
 use hashbrown::HashMap;
 use std::fs::File;
 
+/// So many listeners of a namespace are asked for one by one: a dump walks the kernel's table of all listeners.
+const FEW: usize = 8;
+
 /// What is kept of the namespaces whose listeners are looked at.
-#[derive(Default)]
 pub struct Queues {
+    /// Whether all listeners are asked for, as long as no event was lost. A namespace counts for all of them, so where some
+    /// are left out only a dump shows whose drops it has counted.
+    all_known: bool,
     watched: HashMap<u32, Watched>,
 }
 
@@ -52,31 +58,52 @@ struct Watched {
     counters: Counters,
     /// Drops, and whether the queue was full, by the listener's cookie.
     known: HashMap<u64, (u32, bool)>,
+    /// Whether a question did not find one that a dump did: of several at one address only some are found.
+    shares_addresses: bool,
 }
 
 impl Queues {
-    /// Looks at the listeners of a namespace; at its counters too where one has dropped, or where they are asked for.
-    /// Cookies are told of once they are asked for twice in a row: only then is it known since when they count.
-    /// The first look tells nothing: what was dropped before is nobody's news.
+    /// `all_known`: no filter leaves out a listener.
+    pub fn new(all_known: bool) -> Self {
+        Self { all_known, watched: HashMap::new() }
+    }
+
+    /// Looks for the first time at a namespace that is older than the watch: what it has dropped is nobody's news.
     ///
     /// # Errors
     /// When the namespace cannot be entered, or the kernel cannot be asked.
-    pub fn look(&mut self, namespace: &Namespace, counters: bool) -> Result<Vec<QueueNews>> {
-        if let Some(watched) = self.watched.get_mut(&namespace.inum) {
-            return watched.look(counters);
-        }
+    pub fn prime(&mut self, namespace: &Namespace) -> Result<()> {
         let mut watched = enter(namespace, Watched::open)??;
         let all = watched.diag.listeners()?;
-        watched.known = all.iter().map(|one| (one.cookie, (one.drops, one.full()))).collect();
-        let now = watched.read_counters()?;
+        watched.keep(&all);
+        let now = read_counters(&mut watched.file)?;
         watched.counters.take(Some(now));
         self.watched.insert(namespace.inum, watched);
-        Ok(Vec::new())
+        Ok(())
     }
 
-    /// Forgets a namespace.
-    pub fn forget(&mut self, netns: u32) {
-        self.watched.remove(&netns);
+    /// Looks at these listeners of a namespace, or at all; at its counters too where one has dropped, or where they are
+    /// asked for. Cookies are told of once they are asked for twice in a row: only then is it known since when they count.
+    /// The first look tells nothing, but where every listener was heard of as it began to listen.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered, or the kernel cannot be asked.
+    pub fn look(
+        &mut self,
+        namespace: &Namespace,
+        asked: &[Listens],
+        counters: bool,
+    ) -> Result<Vec<QueueNews>> {
+        let asked = if self.all_known && asked.len() <= FEW { asked } else { &[] };
+        if let Some(watched) = self.watched.get_mut(&namespace.inum) {
+            return watched.look(asked, counters);
+        }
+        if asked.is_empty() || !asked.iter().all(|one| one.from_the_start) {
+            self.prime(namespace)?;
+            return Ok(Vec::new());
+        }
+        let watched = enter(namespace, Watched::open)??;
+        self.watched.entry(namespace.inum).or_insert(watched).look(asked, counters)
     }
 
     /// Lets go of namespaces that are not wanted any more: what is held open here keeps them alive.
@@ -88,16 +115,19 @@ impl Queues {
 impl Watched {
     fn open() -> Result<Self> {
         let file = File::open("/proc/thread-self/net/netstat").context("opening the counters of TCP")?;
-        Ok(Self { diag: SockDiag::open()?, file, counters: Counters::default(), known: HashMap::new() })
+        let (counters, known) = (Counters::default(), HashMap::new());
+        Ok(Self { diag: SockDiag::open()?, file, counters, known, shares_addresses: false })
     }
 
-    fn look(&mut self, counters: bool) -> Result<Vec<QueueNews>> {
-        let all = self.diag.listeners()?;
-        let known = std::mem::take(&mut self.known);
-        let before = |cookie| known.get(&cookie).copied().unwrap_or_default();
+    fn look(&mut self, asked: &[Listens], counters: bool) -> Result<Vec<QueueNews>> {
+        let all = match self.each(asked)? {
+            Some(all) => all,
+            None => self.diag.listeners()?,
+        };
+        let before = |cookie| self.known.get(&cookie).copied().unwrap_or_default();
         let dropped = |one: &Listening| one.drops.wrapping_sub(before(one.cookie).0);
         let read = counters || all.iter().any(|one| dropped(one) > 0);
-        let now = if read { Some(self.read_counters()?) } else { None };
+        let now = if read { Some(read_counters(&mut self.file)?) } else { None };
         let counted = self.counters.take(now);
         let news = all
             .iter()
@@ -107,14 +137,37 @@ impl Watched {
                 news.drops > 0 || news.listening.full() || was_full || counted.syn_cookies > 0
             })
             .collect();
-        self.known = all.iter().map(|one| (one.cookie, (one.drops, one.full()))).collect();
+        self.keep(&all);
         Ok(news)
     }
 
-    /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L7076-L7155>
-    fn read_counters(&mut self) -> Result<Counted> {
-        counted(&text(&mut self.file)?).context("this kernel does not count ListenOverflows")
+    /// These listeners, one by one; `None` where only a dump shows them.
+    fn each(&mut self, asked: &[Listens]) -> Result<Option<Vec<Listening>>> {
+        if self.shares_addresses || asked.is_empty() {
+            return Ok(None);
+        }
+        let mut all = Vec::with_capacity(asked.len());
+        for one in asked {
+            let Some(number) = one.cookie.of_kernel() else { return Ok(None) };
+            let Some(one) = self.diag.listener(one.tuple.local_address(), number)? else {
+                // It has closed, or is found by a dump alone.
+                let dumped = self.diag.listeners()?;
+                self.shares_addresses = dumped.iter().any(|one| one.cookie == number);
+                return Ok(Some(dumped));
+            };
+            all.push(one);
+        }
+        Ok(Some(all))
     }
+
+    fn keep(&mut self, all: &[Listening]) {
+        self.known = all.iter().map(|one| (one.cookie, (one.drops, one.full()))).collect();
+    }
+}
+
+/// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/tcp_input.c#L7076-L7155>
+fn read_counters(netstat: &mut File) -> Result<Counted> {
+    counted(&text(netstat)?).context("this kernel does not count ListenOverflows")
 }
 
 impl Counters {
@@ -152,26 +205,4 @@ fn counted(text: &str) -> Option<Counted> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Counted, Counters, counted};
-
-    #[test]
-    fn a_cookie_counts_only_when_it_is_known_to_be_new() {
-        let mut counters = Counters::default();
-        let at = |syn_drops, syn_cookies| Some(Counted { overflows: 0, syn_drops, syn_cookies });
-        counters.take(at(1, 10));
-        assert_eq!(counters.take(at(2, 11)), Counted { overflows: 0, syn_drops: 1, syn_cookies: 1 });
-        assert_eq!(counters.take(None), Counted::default());
-        // They came at any time since the counters were read.
-        assert_eq!(counters.take(at(5, 20)), Counted { overflows: 0, syn_drops: 3, syn_cookies: 0 });
-        assert_eq!(counters.take(at(5, 22)), Counted { overflows: 0, syn_drops: 0, syn_cookies: 2 });
-    }
-
-    #[test]
-    fn the_counters_are_found_by_their_names() {
-        let text = "TcpExt: SyncookiesSent TCPReqQFullDrop ListenOverflows ListenDrops\n\
-                    TcpExt: 1 4 22 333\nIpExt: A\nIpExt: 4\n";
-        assert_eq!(counted(text), Some(Counted { overflows: 22, syn_drops: 4, syn_cookies: 0 }));
-        assert_eq!(counted("TcpExt: ListenDrops\nTcpExt: 1\n"), None);
-    }
-}
+mod tests;

@@ -114,7 +114,7 @@ impl Live {
         )]
         let ring =
             AsyncFd::with_interest(probes.take_ring(), Interest::READABLE).context("polling the ring")?;
-        let polls = Polls::new(polling, engine.poll_period(), engine.poll_share());
+        let polls = Polls::new(polling, probes.reconcile(), engine.poll_period(), engine.poll_share());
         let books = probes.reconcile().then(Books::new);
         let offset = clock::offset().context("reading the clocks")?;
         Ok(Self {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     engine::Polling,
+    event::Listens,
     kernel::{clock, queues::Queues},
 };
 use anyhow::Result;
@@ -35,11 +36,11 @@ pub(super) struct Polls {
 const NAMESPACES_PERIOD: Duration = Duration::from_secs(10);
 
 impl Polls {
-    pub(super) fn new(polling: Polling, period: Duration, share: f64) -> Self {
+    pub(super) fn new(polling: Polling, all_known: bool, period: Duration, share: f64) -> Self {
         let now = Instant::now();
         Self {
             polling,
-            queues: Queues::default(),
+            queues: Queues::new(all_known),
             period,
             shares: Shares::new(share),
             queues_due: now,
@@ -55,7 +56,7 @@ impl Live {
     pub(super) fn prime_queues(&mut self) {
         if self.polls.polling.queues {
             for namespace in self.looks.namespaces() {
-                if let Err(error) = self.polls.queues.look(namespace, false) {
+                if let Err(error) = self.polls.queues.prime(namespace) {
                     tracing::info!("listeners of {}: {error:#}", namespace.name);
                 }
             }
@@ -76,7 +77,7 @@ impl Live {
         self.find_strangers()?;
         if self.polls.polling.queues && Instant::now() >= self.polls.queues_due {
             let (began, used) = (Instant::now(), clock::own_cpu_time()?);
-            self.look_at_queues(&self.engine.listening_namespaces())?;
+            self.look_at_queues(&self.engine.listening(), &self.engine.syn_floods())?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             tracing::debug!("a look at accept queues took {cost:?}");
             let period = self.polls.period;
@@ -84,7 +85,9 @@ impl Live {
         } else if self.polls.polling.queues && Instant::now() >= self.polls.full_queues_due {
             // Where there are hundreds of namespaces the next look at all is far away.
             let (began, used) = (Instant::now(), clock::own_cpu_time()?);
-            self.look_at_queues(&self.engine.syn_floods())?;
+            let (mut listening, floods) = (self.engine.listening(), self.engine.syn_floods());
+            listening.retain(|one| floods.contains(&one.tuple.netns));
+            self.look_at_queues(&listening, &floods)?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             self.polls.full_queues_due = began + self.polls.shares.apart_by_itself(self.polls.period, cost);
         }
@@ -105,17 +108,15 @@ impl Live {
         Ok(())
     }
 
-    fn look_at_queues(&mut self, namespaces: &[u32]) -> Result<()> {
+    /// Looks at these listeners, those of a namespace side by side; at the counters of `floods` too.
+    fn look_at_queues(&mut self, listening: &[Listens], floods: &[u32]) -> Result<()> {
         let mut records = Vec::new();
-        let floods = self.engine.syn_floods();
-        for &netns in namespaces {
+        for asked in listening.chunk_by(|one, next| one.tuple.netns == next.tuple.netns) {
+            let netns = asked[0].tuple.netns;
             let Some(namespace) = self.looks.namespace(netns) else { continue };
-            match self.polls.queues.look(namespace, floods.contains(&netns)) {
+            match self.polls.queues.look(namespace, asked, floods.contains(&netns)) {
                 Ok(news) => records.extend(news.into_iter().map(|news| (netns, news))),
-                Err(error) => {
-                    tracing::info!("listeners of {}: {error:#}", namespace.name);
-                    self.polls.queues.forget(netns);
-                }
+                Err(error) => tracing::info!("listeners of {}: {error:#}", namespace.name),
             }
         }
         if records.is_empty() {

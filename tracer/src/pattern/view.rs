@@ -169,6 +169,8 @@ pub struct Listener {
     pub limit: u32,
     /// Whether it is of MPTCP: its descriptor leads to another socket, so that no look finds a holder.
     pub mptcp: bool,
+    /// Whether its listen() was seen.
+    pub from_the_start: bool,
     /// The last SYN that it has answered once more, and when.
     pub half_open: Option<(Time, HalfOpen)>,
     /// Since when its queue is full, by the looks at it; whether that was told.

@@ -9,7 +9,7 @@ use netlink_packet_sock_diag::{
 };
 use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
 use nix::errno::Errno;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// More than an answer about one socket has.
 const ANSWER: usize = 32 << 10;
@@ -101,6 +101,23 @@ pub struct Leaving {
 }
 
 impl Listening {
+    /// `sk_drops` is told where it is asked for, by `inet_diag_msg_attrs_fill()`,
+    /// <https://github.com/torvalds/linux/blob/v6.12/net/ipv4/inet_diag.c>.
+    fn of(response: &InetResponse) -> Self {
+        let drops = response.nlas.iter().find_map(|attribute| match attribute {
+            Nla::MemInfo(memory) => Some(memory.drops),
+            _ => None,
+        });
+        let (header, id) = (&response.header, &response.header.socket_id);
+        Self {
+            cookie: cookie_number(id.cookie),
+            local: SocketAddr::new(id.source_address, id.source_port),
+            depth: header.recv_queue,
+            limit: header.send_queue,
+            drops: drops.unwrap_or(0),
+        }
+    }
+
     /// Whether it takes no more.
     pub fn full(&self) -> bool {
         self.depth > self.limit
@@ -145,25 +162,36 @@ impl SockDiag {
         }
     }
 
-    /// All listeners, with what `sk_drops` counts: `inet_diag_msg_attrs_fill()` tells it where it is asked for.
+    /// All listeners. The kernel walks the table of all listeners of the host for it, and that twice.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn listeners(&mut self) -> Result<Vec<Listening>> {
-        self.dump(&StateFlags::LISTEN, |response| {
-            let drops = response.nlas.iter().find_map(|attribute| match attribute {
-                Nla::MemInfo(memory) => Some(memory.drops),
-                _ => None,
-            });
-            let (header, id) = (&response.header, &response.header.socket_id);
-            Listening {
-                cookie: cookie_number(id.cookie),
-                local: SocketAddr::new(id.source_address, id.source_port),
-                depth: header.recv_queue,
-                limit: header.send_queue,
-                drops: drops.unwrap_or(0),
+        self.dump(&StateFlags::LISTEN, Listening::of)
+    }
+
+    /// The listener with this cookie at this address, by one look-up. `None` where there is none; also where the kernel
+    /// finds another one first, as it may of several that share an address, or none for want of its interface.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn listener(&mut self, local: SocketAddr, cookie: u64) -> Result<Option<Listening>> {
+        let nobody: IpAddr = match local.ip().to_canonical() {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let remote = SocketAddr::new(nobody, 0);
+        let (family, socket_id) = Query { local, remote, interface: 0, cookie: Some(cookie) }.socket_id()?;
+        let mut request = request(family, IPPROTO_TCP, StateFlags::LISTEN, socket_id);
+        request.extensions = ExtensionFlags::SKMEMINFO;
+        match self.exchange(request, NLM_F_REQUEST)? {
+            Reply::Socket(response) => {
+                Ok((response.header.state == TCP_LISTEN).then(|| Listening::of(&response)))
             }
-        })
+            Reply::Refused(Errno::ENOENT | Errno::ESTALE) => Ok(None),
+            Reply::Refused(errno) => Err(errno).context("asking for a listener by sock_diag"),
+            Reply::Done => bail!("sock_diag answered nothing"),
+        }
     }
 
     /// All sockets that are being closed. The kernel walks all sockets of the host for it.

@@ -19,7 +19,7 @@ use std::{
 
 /// Runs a test on a thread in a network and mount namespace of its own, where the loopback is up; prints why not
 /// when that may not be made.
-pub(super) fn in_private_network(test: &'static str, work: impl FnOnce() + Send + 'static) {
+pub(in crate::kernel) fn in_private_network(test: &'static str, work: impl FnOnce() + Send + 'static) {
     let inside = move || {
         if let Err(error) = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS) {
             println!("SKIP {test}: no network namespace can be made: {error}");
