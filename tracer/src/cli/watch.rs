@@ -16,7 +16,7 @@ Overhead:
   changes its state, when a reset is sent or received, when a segment is sent
   again or thrown away, and at the end of each send and receive call on a
   socket. To see connect(), accept() and socket options fail, the end of these
-  calls is looked at: that makes every system call of the host 30 to 60 ns
+  calls is looked at: that makes every system call of the host 30 to 75 ns
   slower, and --no-syscalls leaves it out. With --json the stats records tell
   what the tracer itself costs; --probe-stats adds each program.
 

@@ -298,7 +298,11 @@ fn show(report: &Report, verbose: bool, out: &mut impl Write) -> Result<()> {
         writeln!(out, "  cannot be told: {}", report.lost_patterns.join(", "))?;
     }
     let looks = Polling::of(&Host::default(), |_| true);
-    writeln!(out, "  looks at what makes no event, together at most {} of a CPU:", POLL_SHARE.default)?;
+    writeln!(
+        out,
+        "  recurring looks at what makes no event, together at most {} of a CPU:",
+        POLL_SHARE.default
+    )?;
     writeln!(out, "        accept queues every {}", POLL_PERIOD.default)?;
     if let Some(often) = looks.sockets {
         writeln!(out, "        open sockets every {} (a quarter of the shortest threshold)", Spoken(often))?;
@@ -310,7 +314,7 @@ fn show(report: &Report, verbose: bool, out: &mut impl Write) -> Result<()> {
             |probe: &&Probe| probe.name == hook.program && probe.attached == Some(Way::Tracepoint.name());
         let Some(probe) = report.probes.iter().map(|examined| &examined.probe).find(own) else { continue };
         // The one tracepoint of all calls runs the program at each.
-        let price = if probe.point == hook.point.name() { "30 to 60" } else { "85 or more" };
+        let price = if probe.point == hook.point.name() { "30 to 75" } else { "85 or more" };
         writeln!(out, "  price of {}: every system call of the host takes {price} ns longer", hook.program)?;
         writeln!(out, "        `watch --no-syscalls` leaves it out; not told then, or not in full:")?;
         writeln!(out, "        {}", needing.join(", "))?;

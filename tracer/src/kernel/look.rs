@@ -152,7 +152,8 @@ impl Looks {
     /// # Errors
     /// When /proc cannot be read.
     pub fn refresh(&mut self) -> Result<()> {
-        let found = namespace::all().context("finding the network namespaces")?;
+        let known = std::mem::take(&mut self.namespaces).into_values();
+        let found = namespace::discover(known).context("finding the network namespaces")?.namespaces;
         self.namespaces = found.into_iter().map(|namespace| (namespace.inum, namespace)).collect();
         self.places.clear();
         Ok(())

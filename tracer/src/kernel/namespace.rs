@@ -8,6 +8,7 @@ pub use sock_diag::{Answer, Leaving, Listening, NoTcpDiag, Query, SockDiag};
 
 use crate::event::{Cookie, Presence};
 use anyhow::{Context, Result};
+use hashbrown::HashMap;
 use nix::{
     errno::Errno,
     ifaddrs::getifaddrs,
@@ -128,51 +129,64 @@ impl fmt::Display for Name {
 }
 
 /// Every network namespace that has a process or a mount in sight of this thread. One that is held by nothing but a
-/// descriptor, a socket or a thread beside its process's first is not found. Each takes a descriptor.
+/// descriptor, a socket or a thread beside its process's first is not found. Each takes a descriptor;
+/// those that are `known` and still in sight stay open as they are.
 ///
 /// # Errors
 /// When `/proc` cannot be read. What vanishes meanwhile is no error.
-pub fn discover() -> Result<Discovery> {
-    let mut found = Discovery::default();
-    let mut seen = HashSet::new();
+pub fn discover(known: impl IntoIterator<Item = Namespace>) -> Result<Discovery> {
+    let own =
+        fs::metadata("/proc/thread-self/ns/net").context("looking at this thread's network namespace")?;
+    let mut search = Search {
+        device: own.dev(),
+        known: known.into_iter().map(|namespace| (namespace.inum.into(), namespace)).collect(),
+        seen: HashSet::new(),
+        found: Discovery::default(),
+    };
     let mounts = fs::read(MOUNTS).context("reading the mounts")?;
     for (inode, path) in mounted(&mounts) {
-        found.consider(&mut seen, &path, Name::Path(path.clone()), |opened| opened == inode);
+        search.consider(&path, Name::Path(path.clone()), |opened| opened == inode);
     }
     for entry in fs::read_dir("/proc").context("reading the processes")? {
         let name = entry.context("reading the processes")?.file_name();
         if let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) {
-            found.consider(&mut seen, &process_path(pid), Name::Pid(pid), |_| false);
+            search.consider(&process_path(pid), Name::Pid(pid), |_| false);
         }
     }
-    found.namespaces.sort_unstable_by_key(|namespace| namespace.inum);
-    Ok(found)
+    search.found.namespaces.sort_unstable_by_key(|namespace| namespace.inum);
+    Ok(search.found)
 }
 
-/// Every network namespace in sight, without word of what is not.
-///
-/// # Errors
-/// As [`discover`].
-pub fn all() -> Result<Vec<Namespace>> {
-    Ok(discover()?.namespaces)
+/// A search for namespaces that runs.
+struct Search {
+    /// The number of the filesystem that all namespaces are files of.
+    device: u64,
+    /// Those that were open before and are not found yet, by inode.
+    known: HashMap<u64, Namespace>,
+    /// The inodes of those that were found.
+    seen: HashSet<u64>,
+    found: Discovery,
 }
 
-impl Discovery {
-    fn consider(
-        &mut self,
-        seen: &mut HashSet<u64>,
-        path: &Path,
-        name: Name,
-        is_mounted: impl FnOnce(u32) -> bool,
-    ) {
+impl Search {
+    fn consider(&mut self, path: &Path, name: Name, is_mounted: impl FnOnce(u32) -> bool) {
         // Asking for the inode first opens one file for each namespace, not for each process.
         let opened = fs::metadata(path).and_then(|metadata| {
-            let new = !seen.contains(&metadata.ino());
-            new.then(|| Namespace::open_as(path, name, is_mounted)).transpose()
+            if self.seen.contains(&metadata.ino()) {
+                return Ok(None);
+            }
+            // As long as it is open no other one has its inode.
+            let known = (metadata.dev() == self.device).then(|| self.known.remove(&metadata.ino())).flatten();
+            match known {
+                Some(known) => Ok(Some(Namespace { name, ..known })),
+                None => Namespace::open_as(path, name, is_mounted).map(Some),
+            }
         });
         match opened {
-            Ok(Some(namespace)) if seen.insert(namespace.inum.into()) => self.namespaces.push(namespace),
-            Err(error) if is_refused(&error) => self.hidden += 1,
+            Ok(Some(namespace)) if self.seen.insert(namespace.inum.into()) => {
+                self.found.namespaces.push(namespace);
+            }
+            Err(error) if is_refused(&error) => self.found.hidden += 1,
             // Seen, or gone meanwhile, or something else is mounted above it.
             Ok(_) | Err(_) => {}
         }

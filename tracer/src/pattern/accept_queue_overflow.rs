@@ -141,7 +141,7 @@ fn judge(view: &View<'_>) -> Verdict {
     let (severity, confidence, count, what) = match before {
         _ if overflowed => {
             let confidence = if look.full() { 0.97 } else { 0.9 };
-            let what = format!("has dropped {} SYNs or handshakes since it was last looked at", look.drops);
+            let what = format!("has newly dropped {} SYNs or handshakes", look.drops);
             (Severity::Critical, confidence, u64::from(look.drops), what)
         }
         Some(since) => {

@@ -214,11 +214,11 @@ pub static POLL_PERIOD: Setting = Setting {
     meaning: "how often what makes no event is looked at",
 };
 
-/// How much of a CPU such looks may take together.
+/// How much of a CPU such looks may take together; likewise each kind of those that something asks for.
 pub static POLL_SHARE: Setting = Setting {
     key: "poll.share",
     default: Value::Share(0.003),
-    meaning: "how much of a CPU such looks may take together: what is over makes them further apart",
+    meaning: "how much of a CPU recurring looks may take together: what is over makes them further apart",
 };
 
 /// Over what time equal findings become one.

@@ -198,7 +198,7 @@ fn judge(view: &View<'_>) -> Verdict {
         None => (0.8, format!("It takes {takes}.")),
     };
     let did = match (dropped, cookies) {
-        (dropped, 0) => format!("{dropped} SYNs were dropped since it was last looked at."),
+        (dropped, 0) => format!("{dropped} SYNs were newly dropped."),
         (0, cookies) => format!(
             "{cookies} SYNs were answered by a cookie since it was last looked at; clients that are real connect \
              all the same."

@@ -36,7 +36,8 @@ pub(crate) fn about(size: Size) -> String {
 
 /// Minutes on a quiet machine.
 pub(crate) fn minutes(size: Size) -> usize {
-    NAMESPACES.len() * (windows(size) * 60 + 30).div_ceil(60)
+    let seconds = windows(size) * usize::try_from(WINDOW.as_secs()).unwrap_or(usize::MAX) + 30;
+    NAMESPACES.len() * seconds.div_ceil(60)
 }
 
 /// Measures it.

@@ -12,6 +12,7 @@ use nix::{
 use std::{
     fs,
     io::Write,
+    os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -77,7 +78,7 @@ fn mounts_are_read_with_their_escapes() {
 #[test]
 fn the_namespace_of_this_process_is_discovered() {
     let own = Namespace::own().expect("its own namespace").inum;
-    let found = discover().expect("namespaces");
+    let found = discover([]).expect("namespaces");
     assert!(found.namespaces.iter().any(|namespace| namespace.inum == own));
     assert!(found.namespaces.is_sorted_by_key(|namespace| namespace.inum));
 }
@@ -87,7 +88,7 @@ fn namespaces_of_processes_and_mounts_are_discovered_and_entered() {
     in_private_network("namespaces_of_processes_and_mounts_are_discovered_and_entered", || {
         let own = Namespace::own().expect("its own namespace").inum;
         let is_here = |name: &Name| {
-            let found = discover().expect("namespaces").namespaces;
+            let found = discover([]).expect("namespaces").namespaces;
             found.iter().any(|namespace| (namespace.inum, &namespace.name) == (own, name))
         };
 
@@ -108,12 +109,21 @@ fn namespaces_of_processes_and_mounts_are_discovered_and_entered() {
         assert!(is_here(&by_path) && !is_here(&by_pid), "a mount says more than a pid");
 
         let namespace = Namespace::open(&point).expect("opened by its mount");
+        let descriptor = namespace.as_fd().as_raw_fd();
+        let again =
+            discover([Namespace { name: by_pid.clone(), ..namespace }]).expect("namespaces").namespaces;
+        let known = again.into_iter().find(|again| again.inum == own).expect("still in sight");
+        assert_eq!((known.as_fd().as_raw_fd(), &known.name), (descriptor, &by_path), "open as it was");
+        let namespace = known;
         umount2(&point, MntFlags::MNT_DETACH).expect("unmounted");
         assert!(!is_here(&by_path));
 
         cat.stdin.take().expect("piped").write_all(b"end").expect("written");
         assert!(cat.wait().expect("ended").success());
         assert!(!is_here(&by_pid));
+        let known = [Namespace::own().expect("this namespace")];
+        let found = discover(known).expect("namespaces").namespaces;
+        assert!(found.iter().all(|namespace| namespace.inum != own), "what is out of sight is let go");
 
         let inside = thread::spawn(move || {
             let before = Namespace::own().expect("before").inum;
