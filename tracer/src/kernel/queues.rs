@@ -124,8 +124,15 @@ impl Watched {
             Some(all) => all,
             None => self.diag.listeners()?,
         };
-        let before = |cookie| self.known.get(&cookie).copied().unwrap_or_default();
-        let dropped = |one: &Listening| one.drops.wrapping_sub(before(one.cookie).0);
+        // One that is heard of late may have dropped before the watch.
+        let late = |one: &Listening| {
+            asked.iter().any(|asked| asked.cookie.of_kernel() == Some(one.cookie) && !asked.from_the_start)
+        };
+        let before = |one: &Listening| {
+            let known = self.known.get(&one.cookie).copied();
+            known.unwrap_or_else(|| (if late(one) { one.drops } else { 0 }, false))
+        };
+        let dropped = |one: &Listening| one.drops.wrapping_sub(before(one).0);
         let read = counters || all.iter().any(|one| dropped(one) > 0);
         let now = if read { Some(read_counters(&mut self.file)?) } else { None };
         let counted = self.counters.take(now);
@@ -133,7 +140,7 @@ impl Watched {
             .iter()
             .map(|one| QueueNews { listening: *one, drops: dropped(one), counted })
             .filter(|news| {
-                let was_full = before(news.listening.cookie).1;
+                let was_full = before(&news.listening).1;
                 news.drops > 0 || news.listening.full() || was_full || counted.syn_cookies > 0
             })
             .collect();

@@ -125,6 +125,11 @@ fn what_was_dropped_before_the_watch_is_no_news() {
         assert_eq!(drops(&queues.look(namespace, &asked, false).expect("looked"), &asked), [false, false]);
         let _more = overflow(&new);
         assert_eq!(drops(&queues.look(namespace, &asked, false).expect("looked"), &asked), [false, true]);
+        // Nobody had asked for the old one meanwhile.
+        let all = asked;
+        let asked = [all[1]];
+        assert_eq!(drops(&queues.look(namespace, &asked, false).expect("looked"), &asked), [false]);
+        let asked = all;
         assert_eq!(drops(&queues.look(namespace, &asked, false).expect("looked"), &asked), [false, false]);
     });
 }
