@@ -47,14 +47,15 @@ impl Listeners {
         self.by_cookie.len()
     }
 
-    /// All listeners, those of a namespace side by side.
-    pub(super) fn all(&self) -> Vec<Listens> {
+    /// The listeners of the namespaces that are wanted, those of a namespace side by side.
+    pub(super) fn of_namespaces(&self, wanted: impl Fn(u32) -> bool) -> Vec<Listens> {
         let listens = |listener: &Listener| Listens {
             cookie: listener.cookie,
             tuple: listener.tuple,
             from_the_start: listener.from_the_start,
         };
-        let mut all: Vec<Listens> = self.by_cookie.values().map(listens).collect();
+        let of_wanted = self.by_cookie.values().filter(|listener| wanted(listener.tuple.netns));
+        let mut all: Vec<Listens> = of_wanted.map(listens).collect();
         all.sort_unstable_by_key(|one| (one.tuple.netns, one.cookie.0));
         all
     }

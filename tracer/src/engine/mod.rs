@@ -297,9 +297,9 @@ impl Engine {
         self.rejected.expire(now);
     }
 
-    /// Who listens, those of a namespace side by side.
-    pub fn listening(&self) -> Vec<Listens> {
-        self.listeners.all()
+    /// Who listens in the namespaces that are wanted, those of a namespace side by side.
+    pub fn listening(&self, wanted: impl Fn(u32) -> bool) -> Vec<Listens> {
+        self.listeners.of_namespaces(wanted)
     }
 
     /// The namespaces in which a queue of half-open connections was full a moment ago, each once.

@@ -94,16 +94,16 @@ impl Queues {
         asked: &[Listens],
         counters: bool,
     ) -> Result<Vec<QueueNews>> {
-        let asked = if self.all_known && asked.len() <= FEW { asked } else { &[] };
+        let by_one = self.all_known && asked.len() <= FEW;
         if let Some(watched) = self.watched.get_mut(&namespace.inum) {
-            return watched.look(asked, counters);
+            return watched.look(asked, by_one, counters);
         }
-        if asked.is_empty() || !asked.iter().all(|one| one.from_the_start) {
+        if !by_one || !asked.iter().all(|one| one.from_the_start) {
             self.prime(namespace)?;
             return Ok(Vec::new());
         }
         let watched = enter(namespace, Watched::open)??;
-        self.watched.entry(namespace.inum).or_insert(watched).look(asked, counters)
+        self.watched.entry(namespace.inum).or_insert(watched).look(asked, by_one, counters)
     }
 
     /// Lets go of namespaces that are not wanted any more: what is held open here keeps them alive.
@@ -119,11 +119,8 @@ impl Watched {
         Ok(Self { diag: SockDiag::open()?, file, counters, known, shares_addresses: false })
     }
 
-    fn look(&mut self, asked: &[Listens], counters: bool) -> Result<Vec<QueueNews>> {
-        let all = match self.each(asked)? {
-            Some(all) => all,
-            None => self.diag.listeners()?,
-        };
+    fn look(&mut self, asked: &[Listens], by_one: bool, counters: bool) -> Result<Vec<QueueNews>> {
+        let all = if by_one && !self.shares_addresses { self.each(asked)? } else { self.diag.listeners()? };
         // One that is heard of late may have dropped before the watch.
         let late = |one: &Listening| {
             asked.iter().any(|asked| asked.cookie.of_kernel() == Some(one.cookie) && !asked.from_the_start)
@@ -148,23 +145,20 @@ impl Watched {
         Ok(news)
     }
 
-    /// These listeners, one by one; `None` where only a dump shows them.
-    fn each(&mut self, asked: &[Listens]) -> Result<Option<Vec<Listening>>> {
-        if self.shares_addresses || asked.is_empty() {
-            return Ok(None);
-        }
+    /// These listeners, one by one; all of the namespace where only a dump shows them.
+    fn each(&mut self, asked: &[Listens]) -> Result<Vec<Listening>> {
         let mut all = Vec::with_capacity(asked.len());
         for one in asked {
-            let Some(number) = one.cookie.of_kernel() else { return Ok(None) };
+            let Some(number) = one.cookie.of_kernel() else { return self.diag.listeners() };
             let Some(one) = self.diag.listener(one.tuple.local_address(), number)? else {
                 // It has closed, or is found by a dump alone.
                 let dumped = self.diag.listeners()?;
                 self.shares_addresses = dumped.iter().any(|one| one.cookie == number);
-                return Ok(Some(dumped));
+                return Ok(dumped);
             };
             all.push(one);
         }
-        Ok(Some(all))
+        Ok(all)
     }
 
     fn keep(&mut self, all: &[Listening]) {

@@ -77,7 +77,7 @@ impl Live {
         self.find_strangers()?;
         if self.polls.polling.queues && Instant::now() >= self.polls.queues_due {
             let (began, used) = (Instant::now(), clock::own_cpu_time()?);
-            self.look_at_queues(&self.engine.listening(), &self.engine.syn_floods())?;
+            self.look_at_queues(&self.engine.listening(|_| true), &self.engine.syn_floods())?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             tracing::debug!("a look at accept queues took {cost:?}");
             let period = self.polls.period;
@@ -85,9 +85,8 @@ impl Live {
         } else if self.polls.polling.queues && Instant::now() >= self.polls.full_queues_due {
             // Where there are hundreds of namespaces the next look at all is far away.
             let (began, used) = (Instant::now(), clock::own_cpu_time()?);
-            let (mut listening, floods) = (self.engine.listening(), self.engine.syn_floods());
-            listening.retain(|one| floods.contains(&one.tuple.netns));
-            self.look_at_queues(&listening, &floods)?;
+            let floods = self.engine.syn_floods();
+            self.look_at_queues(&self.engine.listening(|netns| floods.contains(&netns)), &floods)?;
             let cost = clock::own_cpu_time()?.saturating_sub(used);
             self.polls.full_queues_due = began + self.polls.shares.apart_by_itself(self.polls.period, cost);
         }

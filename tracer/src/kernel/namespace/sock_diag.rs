@@ -145,21 +145,17 @@ impl SockDiag {
     pub fn ask(&mut self, query: &Query) -> Result<Answer> {
         let (family, socket_id) = query.socket_id()?;
         let request = request(family, IPPROTO_TCP, StateFlags::all(), socket_id);
-        match self.exchange(request, NLM_F_REQUEST)? {
+        Ok(match self.one(request)? {
             // inet_diag_find_one_icsk() falls back to a listener on the port where no cookie forbids it.
-            Reply::Socket(response) if response.header.state == TCP_LISTEN && query.remote.port() != 0 => {
-                Ok(Answer::Gone)
-            }
-            Reply::Socket(response) => Ok(Answer::State {
+            Some(response) if response.header.state == TCP_LISTEN && query.remote.port() != 0 => Answer::Gone,
+            Some(response) => Answer::State {
                 state: response.header.state,
                 held: response.header.inode != 0,
                 minisock: response.header.timer == Some(Timer::TimeWait),
                 cookie: cookie_number(response.header.socket_id.cookie),
-            }),
-            Reply::Refused(Errno::ENOENT | Errno::ESTALE) => Ok(Answer::Gone),
-            Reply::Refused(errno) => Err(errno).context("asking for a socket by sock_diag"),
-            Reply::Done => bail!("sock_diag answered nothing"),
-        }
+            },
+            None => Answer::Gone,
+        })
     }
 
     /// All listeners. The kernel walks the table of all listeners of the host for it, and that twice.
@@ -184,14 +180,8 @@ impl SockDiag {
         let (family, socket_id) = Query { local, remote, interface: 0, cookie: Some(cookie) }.socket_id()?;
         let mut request = request(family, IPPROTO_TCP, StateFlags::LISTEN, socket_id);
         request.extensions = ExtensionFlags::SKMEMINFO;
-        match self.exchange(request, NLM_F_REQUEST)? {
-            Reply::Socket(response) => {
-                Ok((response.header.state == TCP_LISTEN).then(|| Listening::of(&response)))
-            }
-            Reply::Refused(Errno::ENOENT | Errno::ESTALE) => Ok(None),
-            Reply::Refused(errno) => Err(errno).context("asking for a listener by sock_diag"),
-            Reply::Done => bail!("sock_diag answered nothing"),
-        }
+        let found = self.one(request)?.filter(|response| response.header.state == TCP_LISTEN);
+        Ok(found.map(|response| Listening::of(&response)))
     }
 
     /// All sockets that are being closed. The kernel walks all sockets of the host for it.
@@ -242,6 +232,16 @@ impl SockDiag {
             Reply::Refused(Errno::ENOENT) => Err(NoTcpDiag.into()),
             Reply::Refused(errno) => Err(errno).context("asking whether there is sock_diag for TCP"),
             Reply::Socket(response) => bail!("sock_diag told of {:?} unasked", response.header.socket_id),
+        }
+    }
+
+    /// The one socket that is asked for, if it is there and no other one now.
+    fn one(&mut self, request: InetRequest) -> Result<Option<Box<InetResponse>>> {
+        match self.exchange(request, NLM_F_REQUEST)? {
+            Reply::Socket(response) => Ok(Some(response)),
+            Reply::Refused(Errno::ENOENT | Errno::ESTALE) => Ok(None),
+            Reply::Refused(errno) => Err(errno).context("asking for a socket by sock_diag"),
+            Reply::Done => bail!("sock_diag answered nothing"),
         }
     }
 

@@ -1,4 +1,4 @@
-use super::{Name, Namespace, discover, enter, mounted, unescaped};
+use super::{Name, Namespace, NoTcpDiag, SockDiag, discover, enter, mounted, unescaped};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{
     RouteNetlinkMessage,
@@ -20,7 +20,7 @@ use std::{
 
 /// Runs a test on a thread in a network and mount namespace of its own, where the loopback is up; prints why not
 /// when that may not be made.
-pub(in crate::kernel) fn in_private_network(test: &'static str, work: impl FnOnce() + Send + 'static) {
+pub(super) fn in_private_network(test: &'static str, work: impl FnOnce() + Send + 'static) {
     let inside = move || {
         if let Err(error) = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS) {
             println!("SKIP {test}: no network namespace can be made: {error}");
@@ -32,6 +32,15 @@ pub(in crate::kernel) fn in_private_network(test: &'static str, work: impl FnOnc
         work();
     };
     thread::spawn(inside).join().expect("the test in the network passes");
+}
+
+/// In a network namespace of its own, with its `sock_diag`; says why not where there is none.
+pub(in crate::kernel) fn with_diag(test: &'static str, work: impl FnOnce(SockDiag) + Send + 'static) {
+    in_private_network(test, move || match SockDiag::open() {
+        Ok(diag) => work(diag),
+        Err(error) if error.is::<NoTcpDiag>() => println!("SKIP {test}: {error}"),
+        Err(error) => panic!("{error:#}"),
+    });
 }
 
 fn loopback_up() {

@@ -1,5 +1,5 @@
 use super::{
-    super::namespace::{Namespace, NoTcpDiag, SockDiag, tests::in_private_network},
+    super::namespace::{Namespace, SockDiag, tests::with_diag},
     Counted, Counters, FEW, QueueNews, Queues, counted,
 };
 use crate::event::{Cookie, Listens};
@@ -76,16 +76,12 @@ fn overflow(listener: &TcpListener) -> Vec<Socket> {
     }
 }
 
-/// In a network namespace of its own; says why not where there is no `sock_diag`.
+/// In a network namespace of its own.
 fn with_queues(test: &'static str, work: impl FnOnce(&Namespace) + Send + 'static) {
-    in_private_network(test, move || match SockDiag::open() {
-        Ok(_) => work(&Namespace::own().expect("this namespace")),
-        Err(error) if error.is::<NoTcpDiag>() => println!("SKIP {test}: {error}"),
-        Err(error) => panic!("{error:#}"),
-    });
+    with_diag(test, |_| work(&Namespace::own().expect("this namespace")));
 }
 
-/// How many drops each of these is told to have, by its place.
+/// Which of these are told to have dropped, by their places.
 fn drops(news: &[QueueNews], asked: &[Listens]) -> Vec<bool> {
     let dropped =
         |one: &Listens| news.iter().any(|news| news.listening.cookie == one.cookie.0 && news.drops > 0);
@@ -131,6 +127,21 @@ fn what_was_dropped_before_the_watch_is_no_news() {
         assert_eq!(drops(&queues.look(namespace, &asked, false).expect("looked"), &asked), [false]);
         let asked = all;
         assert_eq!(drops(&queues.look(namespace, &asked, false).expect("looked"), &asked), [false, false]);
+    });
+}
+
+#[test]
+fn one_that_is_heard_of_late_is_no_news_in_a_dump_either() {
+    with_queues("one_that_is_heard_of_late_is_no_news_in_a_dump_either", |namespace| {
+        let old = listen("127.0.0.1:0", false);
+        let _connections = overflow(&old);
+        let new: Vec<_> = (0..FEW).map(|_| listen("127.0.0.1:0", false)).collect();
+        let mut asked: Vec<Listens> = new.iter().map(|one| listens(one, true)).collect();
+        let mut queues = Queues::new(true);
+        assert_eq!(queues.look(namespace, &asked, false).expect("looked"), []);
+        asked.push(listens(&old, false));
+        let news = queues.look(namespace, &asked, false).expect("looked");
+        assert_eq!(drops(&news, &asked), [false; FEW + 1], "{news:?}");
     });
 }
 

@@ -1,6 +1,6 @@
 //! The kernel at hand asked about sockets of this test's own.
 
-use super::super::{Namespace, enter, sockets, tests::in_private_network};
+use super::super::{Namespace, enter, sockets, tests::with_diag};
 use super::{Answer, NoTcpDiag, Query, SockDiag};
 use crate::event::{Cookie, Presence};
 use socket2::{Domain, SockRef, Type};
@@ -19,15 +19,6 @@ const ESTABLISHED: u8 = 1;
 const FIN_WAIT2: u8 = 5;
 const TIME_WAIT: u8 = 6;
 const CLOSE_WAIT: u8 = 8;
-
-/// In a network namespace of its own, with its `sock_diag`; says why not where there is none.
-fn with_diag(test: &'static str, work: impl FnOnce(SockDiag) + Send + 'static) {
-    in_private_network(test, move || match SockDiag::open() {
-        Ok(diag) => work(diag),
-        Err(error) if error.is::<NoTcpDiag>() => println!("SKIP {test}: {error}"),
-        Err(error) => panic!("{error:#}"),
-    });
-}
 
 fn query(socket: &TcpStream) -> Query {
     Query {
