@@ -223,6 +223,7 @@ pub(crate) mod tests {
             local_pid: Some(pid),
             fd: None,
             peer_pid: None,
+            peer_is_silent: false,
             errno: Some("ECONNREFUSED".to_owned()),
             allowed: &["broken_pipe"],
         };

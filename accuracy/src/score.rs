@@ -18,7 +18,7 @@ pub(crate) struct Field {
 }
 
 /// One comparison, the worst last.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Answer {
     Right,
     Absent,
@@ -235,7 +235,8 @@ fn compare<T: PartialEq>(told: Option<T>, seen: Option<T>) -> Answer {
 fn owner(expected: &Expected, finding: &Value) -> Answer {
     let pid = |party: &Value| party["process"]["pid"].as_u64();
     let local = compare(pid(finding), expected.local_pid.map(u64::from));
-    local.max(compare(pid(&finding["peer"]), expected.peer_pid.map(u64::from)))
+    let peer = pid(&finding["peer"]);
+    local.max(compare(peer, expected.peer(peer.is_some()).map(u64::from)))
 }
 
 fn errno(expected: &Expected, finding: &Value) -> Answer {
@@ -334,6 +335,22 @@ mod tests {
             });
             assert_figures(&sheet, [1.0, 1.0, 0.75, 1.0, 1.0]);
             assert_eq!(sheet.total().owner, field);
+        }
+    }
+
+    #[test]
+    fn a_silent_end_may_be_left_out_and_not_mistaken() {
+        for (silent, peer, answer) in [
+            (true, None, Answer::Right),
+            (true, Some(7), Answer::Right),
+            (true, Some(8), Answer::Wrong),
+            (false, None, Answer::Absent),
+        ] {
+            let mut expected = incident(6, 80).expected.expect("an incident");
+            (expected.peer_pid, expected.peer_is_silent) = (Some(7), silent);
+            let mut finding = finding("connection_refused", Some(6), 80);
+            finding["peer"]["process"]["pid"] = json!(peer);
+            assert_eq!(owner(&expected, &finding), answer, "{silent} {peer:?}");
         }
     }
 

@@ -41,6 +41,7 @@ fn play(scene: &Scene<'_>) -> Result<Outcome> {
         local_pid: Some(server.pid()),
         fd: Some(listener.0),
         peer_pid: None,
+        peer_is_silent: false,
         errno: None,
         // How it ends for the clients: with the server or by themselves.
         allowed: &["connect_abandoned", "listener_closed_with_queue"],

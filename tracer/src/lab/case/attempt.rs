@@ -85,6 +85,7 @@ impl Attempt {
             local_pid: Some(client.pid()),
             fd: errno.is_some().then_some(fd.0),
             peer_pid: None,
+            peer_is_silent: false,
             errno: errno.map(|errno| format!("{errno:?}")),
             allowed: &[],
         };

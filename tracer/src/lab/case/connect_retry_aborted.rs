@@ -29,6 +29,7 @@ fn refused(scene: &Scene<'_>) -> Result<Outcome> {
         local_pid: Some(client.pid()),
         fd: Some(fd.0),
         peer_pid: None,
+        peer_is_silent: false,
         errno: Some(format!("{errno:?}")),
         allowed: &["connection_refused"],
     };

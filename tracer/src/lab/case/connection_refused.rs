@@ -80,6 +80,7 @@ fn play(scene: &Scene<'_>, bound: bool, connect: Connect) -> Result<Outcome> {
         local_pid: Some(client.pid()),
         fd: Some(fd.0),
         peer_pid: None,
+        peer_is_silent: false,
         errno: Some(format!("{errno:?}")),
         allowed: &[],
     };

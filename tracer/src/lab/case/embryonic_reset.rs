@@ -39,6 +39,7 @@ fn play(scene: &Scene<'_>) -> Result<Outcome> {
         local_pid: None,
         fd: None,
         peer_pid: None,
+        peer_is_silent: false,
         errno: None,
         allowed: &[],
     };

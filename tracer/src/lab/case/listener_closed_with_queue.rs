@@ -39,6 +39,7 @@ fn play(scene: &Scene<'_>) -> Result<Outcome> {
         fd: None,
         // The queue is emptied in the order of arrival, and the first speaks for all.
         peer_pid: clients.first().map(|client| client.actor.pid()),
+        peer_is_silent: false,
         errno: None,
         allowed: &[],
     };

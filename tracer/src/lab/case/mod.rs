@@ -99,10 +99,19 @@ pub struct Expected {
     pub fd: Option<i32>,
     /// The process at the other end.
     pub peer_pid: Option<u32>,
+    /// Whether nothing has to happen to the other end, so that it may be told of or not: a slow one sends again.
+    pub peer_is_silent: bool,
     /// The name of the errno that the process of this end got, when it got one.
     pub errno: Option<String>,
     /// Other ids that hold as well, as `also` of the finding or as findings of their own on this port.
     pub allowed: &'static [&'static str],
+}
+
+impl Expected {
+    /// The process that is to be named at the other end, where one is `told`, and where none is.
+    pub fn peer(&self, told: bool) -> Option<u32> {
+        self.peer_pid.filter(|_| told || !self.peer_is_silent)
+    }
 }
 
 /// A case that has happened. Its processes and what they hold stay until this is dropped or released.

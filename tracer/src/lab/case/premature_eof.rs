@@ -59,6 +59,7 @@ fn server_killed(scene: &Scene<'_>) -> Result<Outcome> {
         local_pid: Some(client.actor.pid()),
         fd: None,
         peer_pid: Some(pid),
+        peer_is_silent: false,
         errno: None,
         allowed: &["process_died"],
     };

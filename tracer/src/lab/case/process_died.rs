@@ -63,6 +63,7 @@ fn crashed(scene: &Scene<'_>) -> Result<Outcome> {
         local_pid: Some(local.actor.pid()),
         fd: Some(local.fd.0),
         peer_pid: Some(pid),
+        peer_is_silent: false,
         errno: Some(format!("{errno:?}")),
         allowed: &[],
     };
@@ -80,6 +81,7 @@ fn of_the_dead(scene: &Scene<'_>, pid: u32, port: u16, client: super::scene::End
         local_pid: Some(pid),
         fd: None,
         peer_pid: Some(client.actor.pid()),
+        peer_is_silent: false,
         errno: None,
         allowed: &["premature_eof"],
     };

@@ -308,6 +308,7 @@ impl Ends {
             local_pid: Some(local.actor.pid()),
             fd: local.open.then_some(local.fd.0),
             peer_pid: Some(other.actor.pid()),
+            peer_is_silent: false,
             errno: errno.map(|errno| format!("{errno:?}")),
             allowed,
         };
@@ -321,7 +322,7 @@ impl Ends {
         outcome
     }
 
-    /// As [`Ends::found`], where nothing has happened to the other end and so nothing is to be told of it.
+    /// As [`Ends::found`], where nothing has to happen to the other end, and so nothing has to be told of it.
     pub(super) fn found_here_alone(
         self,
         scene: &Scene<'_>,
@@ -330,7 +331,7 @@ impl Ends {
         allowed: &'static [&'static str],
     ) -> Outcome {
         let mut outcome = self.found(scene, pattern, errno.into(), allowed);
-        outcome.expected.iter_mut().for_each(|expected| expected.peer_pid = None);
+        outcome.expected.iter_mut().for_each(|expected| expected.peer_is_silent = true);
         outcome
     }
 }

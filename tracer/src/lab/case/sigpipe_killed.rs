@@ -53,6 +53,7 @@ fn play(scene: &Scene<'_>, last: fn(Fd) -> Call) -> Result<Outcome> {
         local_pid: Some(server),
         fd: None,
         peer_pid: Some(client),
+        peer_is_silent: false,
         // SIGPIPE comes with this errno, which the process did not live to see.
         errno: Some(format!("{:?}", Errno::EPIPE)),
         allowed: &["broken_pipe", "process_died"],

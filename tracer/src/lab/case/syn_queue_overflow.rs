@@ -103,6 +103,7 @@ fn found(scene: &Scene<'_>, server: Service, clients: Vec<crate::lab::actor::Act
         local_pid: Some(server.actor.pid()),
         fd: Some(server.listener.0),
         peer_pid: None,
+        peer_is_silent: false,
         errno: None,
         // What a client itself got.
         allowed: &["connect_timeout"],

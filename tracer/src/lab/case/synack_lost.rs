@@ -39,6 +39,7 @@ fn play(scene: &Scene<'_>) -> Result<Outcome> {
         local_pid: Some(server.pid()),
         fd: Some(listener.0),
         peer_pid: None,
+        peer_is_silent: false,
         errno: None,
         // What the client itself got.
         allowed: &["connect_timeout"],
