@@ -36,6 +36,8 @@ pub enum Action {
     Drop,
     /// It goes on this much later.
     Delay(Duration),
+    /// It waits for [`Router::release`].
+    Hold,
     /// It is swallowed, and a RST that fits its numbers goes to these ends.
     Reset(Ends),
     /// It is swallowed, and its sender is told by ICMP (type 3) or `ICMPv6` (type 1) with this code.
@@ -104,6 +106,15 @@ impl Router {
         self.roads.rules().rule = Box::new(rule);
     }
 
+    /// Lets all go on that is held, in the order it came, before anything that comes later; all pass from then on.
+    pub fn release(&self) {
+        let mut rules = self.roads.rules();
+        rules.rule = Box::new(|_| Action::Pass);
+        for (to, packet) in std::mem::take(&mut rules.held) {
+            self.roads.deliver(&packet, to);
+        }
+    }
+
     /// Forges a RST towards `victim` as if its peer had sent it, with the sequence number the victim expects.
     ///
     /// # Errors
@@ -163,11 +174,13 @@ struct Rules {
     rule: Rule,
     /// By sender and receiver: the sequence number the receiver waits for.
     next_seq: HashMap<(SocketAddr, SocketAddr), u32>,
+    /// Where they go, and packets that wait to be released.
+    held: Vec<(IpAddr, Vec<u8>)>,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { rule: Box::new(|_| Action::Pass), next_seq: HashMap::new() }
+        Self { rule: Box::new(|_| Action::Pass), next_seq: HashMap::new(), held: Vec::new() }
     }
 }
 
@@ -230,13 +243,14 @@ impl Roads {
             return Ok(None);
         };
         let action = (rules.rule)(&segment);
-        if matches!(action, Action::Pass | Action::Delay(_)) {
+        if matches!(action, Action::Pass | Action::Delay(_) | Action::Hold) {
             rules.next_seq.insert((segment.source, segment.destination), segment.next_seq());
         }
         match action {
             Action::Pass => self.deliver(bytes, to),
             Action::Drop => {}
             Action::Delay(time) => return Ok(Some((Instant::now() + time, to))),
+            Action::Hold => rules.held.push((to, bytes.to_vec())),
             Action::Reset(ends) => self.answer_with_resets(&segment, ends)?,
             Action::Unreachable(code) => {
                 let sender = segment.source.ip();

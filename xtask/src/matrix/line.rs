@@ -55,6 +55,13 @@ impl Line {
     }
 }
 
+/// How many situations a demo has judged, where this is the sum it ends with.
+pub(super) fn sum(line: &str) -> Option<usize> {
+    let (count, _) = line.split_once(" situations")?;
+    // `111 situations, each …`, or `2 of 111 situations were not …`.
+    count.rsplit(' ').next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +78,13 @@ mod tests {
         assert_eq!(read("109 situations, each as it happened (57 s)")?, None);
         assert!(read("perhaps\ta\tb\tc\td\te\tf").is_err());
         Ok(())
+    }
+
+    #[test]
+    fn a_demo_that_ends_says_how_many_it_has_judged() {
+        assert_eq!(sum("109 situations, each as it happened; nothing else appeared (57 s)"), Some(109));
+        assert_eq!(sum("2 of 109 situations were not told as they happened (57 s)"), Some(109));
+        assert_eq!(sum("tcptrace: making the situations happen: a/b wire/ipv4: timed out"), None);
+        assert_eq!(sum("told\ta\tb\twire/ipv4\tnothing\ta here[1]\t"), None);
     }
 }

@@ -1,7 +1,5 @@
 //! Both ends close before either has seen the other's FIN: their FINs cross on the way.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use tracer_common::State;
 
@@ -10,8 +8,6 @@ use super::{Case, Outcome, ROUTED};
 use crate::lab::router::Action;
 
 const PATTERN: &str = "simultaneous_close";
-/// Longer than both ends take to close, shorter than a retransmission.
-const CROSSING: Duration = Duration::from_millis(150);
 
 pub(super) const CASES: &[Case] = &[Case {
     pattern: Some(PATTERN),
@@ -23,10 +19,12 @@ pub(super) const CASES: &[Case] = &[Case {
 
 fn crossing(scene: &Scene<'_>) -> Result<Outcome> {
     let Ends { local: mut client, other: mut server, port } = scene.ends(Role::Client)?;
-    // Acknowledgements as well: one that overtakes the other end's FIN would spare this end CLOSING.
-    scene.router()?.set_rule(|_| Action::Delay(CROSSING));
+    let router = scene.router()?;
+    router.set_rule(|_| Action::Hold);
     client.close()?;
     server.close()?;
+    // No acknowledgement overtakes a FIN that is held: it would spare an end CLOSING.
+    router.release();
     // Only FINs that crossed leave both ends in TIME_WAIT.
     scene.wait_state(&client, &server, Some(State::TimeWait))?;
     scene.wait_state(&server, &client, Some(State::TimeWait))?;

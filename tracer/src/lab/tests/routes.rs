@@ -116,6 +116,12 @@ fn what_is_dropped_never_arrives_and_what_is_delayed_does() {
     assert_eq!(server.recv(far, 5).expect("recv"), 5);
     assert!(start.elapsed() >= delay, "it came after {:?}", start.elapsed());
 
+    router.set_rule(|_| Action::Hold);
+    client.send(near, 5).expect("send");
+    assert_eq!(server.poll(far, Events::EPOLLIN, delay).expect("poll"), Events::empty());
+    router.release();
+    assert_eq!(server.recv(far, 5).expect("recv"), 5);
+
     router.set_rule(|_| Action::Drop);
     client.set(near, SocketOption::UserTimeout(300)).expect("setsockopt");
     client.send(near, 5).expect("send");
